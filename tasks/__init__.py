@@ -1,0 +1,1 @@
+"""Define, run and honestly grade machine-learning tasks for AI agents."""

@@ -1,0 +1,57 @@
+"""Everything that can go wrong by name; one class per thing a caller does differently."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TasksError(Exception):
+    """Base of all errors raised on purpose; `exit_status` is what the command line ends with."""
+
+    exit_status = 8
+
+
+class UsageError(TasksError):
+    """The call's words are off."""
+
+    exit_status = 2
+
+
+class UnknownName(TasksError):  # noqa: N818 - named for what the caller reads
+    """A task, run or plug-in of that name does not exist."""
+
+    exit_status = 3
+
+
+class InvalidTask(TasksError):  # noqa: N818
+    """A task file, or a parameter in it, cannot be used."""
+
+    exit_status = 4
+
+
+class InvalidInput(TasksError):  # noqa: N818
+    """A config, data folder or results folder cannot be used."""
+
+    exit_status = 4
+
+
+class MissingPart(TasksError):  # noqa: N818
+    """A runtime or an optional package is not there; the message holds what would bring it."""
+
+    exit_status = 5
+
+
+class GraderError(TasksError):
+    """Grading itself failed: the trial is void, not zero."""
+
+
+class InfrastructureError(TasksError):
+    """The machine failed us: a full disk, a process that could not be started."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` or the list of known names, ready to append to a message."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else ""
