@@ -1,0 +1,1 @@
+"""Instances: one module per family, the chunked writer, bundled real data."""

@@ -1,0 +1,1 @@
+"""Honest grading: what the agent left, measured against answers it never saw."""

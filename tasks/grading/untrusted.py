@@ -1,0 +1,41 @@
+"""Reading what an agent left behind: no link followed, no device opened, sizes capped."""
+
+import os
+import stat
+from pathlib import Path
+
+
+class UntrustedFile(Exception):
+    """The file must not be read; the text says why, in words for the agent's author."""
+
+
+def read_bytes(path: Path, *, limit: int) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes.
+
+    Only the last part of the path is guarded here: the folder must be our own copy.
+
+    Raises:
+        FileNotFoundError: There is nothing of that name.
+        UntrustedFile: It is a link, a folder, a FIFO, a device, too large or unreadable.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO that nobody writes would wait for ever.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if path.is_symlink():
+            raise UntrustedFile("a symbolic link") from error
+        raise UntrustedFile(error.strerror or "unreadable") from error
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise UntrustedFile(_kind(status.st_mode))
+        if status.st_size > limit:
+            raise UntrustedFile(f"{status.st_size:,} bytes; at most {limit:,} are read")
+        return file.read(limit)
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")

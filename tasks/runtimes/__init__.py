@@ -1,0 +1,1 @@
+"""How ONE command is contained: a process (bubblewrap and docker follow)."""

@@ -1,0 +1,1 @@
+"""Names the spec fixes; re-exports only."""
