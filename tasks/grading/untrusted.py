@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 
-class UntrustedFile(Exception):
+class UntrustedFileError(Exception):
     """The file must not be read; the text says why, in words for the agent's author."""
 
 
@@ -16,7 +16,7 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
 
     Raises:
         FileNotFoundError: There is nothing of that name.
-        UntrustedFile: It is a link, a folder, a FIFO, a device, too large or unreadable.
+        UntrustedFileError: It is a link, a folder, a FIFO, a device, too large or unreadable.
     """
     try:
         # O_NONBLOCK: opening a FIFO that nobody writes would wait for ever.
@@ -25,14 +25,14 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
         raise
     except OSError as error:
         if path.is_symlink():
-            raise UntrustedFile("a symbolic link") from error
-        raise UntrustedFile(error.strerror or "unreadable") from error
+            raise UntrustedFileError("a symbolic link") from error
+        raise UntrustedFileError(error.strerror or "unreadable") from error
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise UntrustedFile(_kind(status.st_mode))
+            raise UntrustedFileError(_kind(status.st_mode))
         if status.st_size > limit:
-            raise UntrustedFile(f"{status.st_size:,} bytes; at most {limit:,} are read")
+            raise UntrustedFileError(f"{status.st_size:,} bytes; at most {limit:,} are read")
         return file.read(limit)
 
 
