@@ -1,1 +1,21 @@
 """Instances: one module per family, the chunked writer, bundled real data."""
+
+from tasks.datasets.description import description
+from tasks.datasets.folders import (
+    digests,
+    draw,
+    read_contract,
+    read_private,
+    write_private,
+    write_public,
+)
+
+__all__ = [
+    "description",
+    "digests",
+    "draw",
+    "read_contract",
+    "read_private",
+    "write_private",
+    "write_public",
+]
