@@ -5,7 +5,8 @@ from tasks.spec import Criterion, Task
 
 OUTPUTS_NOTE = """Paths come as environment variables: `$DATA_DIR` (input), `$SUBMISSION_DIR`,
 `$EXPERIMENT_DIR` (with `results/`, `models/`, `scripts/`, `notebooks/`), `$CODE_DIR` and
-`$LOGS_DIR`. The time limit in seconds is `$TIME_LIMIT_SECS`; what is there when it ends is what counts."""
+`$LOGS_DIR`. The time limit in seconds is `$TIME_LIMIT_SECS`; what is there when it ends
+is what counts."""
 
 
 def description(task: Task, instance: Instance) -> str:

@@ -89,13 +89,13 @@ def _write_csv(table: Table, path: Path, report: Progress) -> None:
 
 
 def _write_parquet(table: Table, path: Path, report: Progress) -> None:
-    import polars
+    import polars as pl
 
     frames = []
     for frame in _frames(table):
         frames.append(frame)
         report(frame.height)
-    polars.concat(frames).write_parquet(path, compression="snappy")
+    pl.concat(frames).write_parquet(path, compression="snappy")
 
 
 def _frames(table: Table) -> Iterator["pl.DataFrame"]:
@@ -112,13 +112,13 @@ def _frames(table: Table) -> Iterator["pl.DataFrame"]:
 
 def as_frame(chunk: Chunk) -> "pl.DataFrame":
     """Return columns as a polars frame; NaN and None become null."""
-    import polars
+    import polars as pl
 
     def series(name: str, values: NDArray[Any]) -> "pl.Series":
         if values.dtype == object:
-            return polars.Series(name, values.tolist(), dtype=polars.String)
-        made = polars.Series(name, values)
+            return pl.Series(name, values.tolist(), dtype=pl.String)
+        made = pl.Series(name, values)
         missing = values.dtype.kind == "f" and bool(np.isnan(values).any())
         return made.fill_nan(None) if missing else made
 
-    return polars.DataFrame([series(name, values) for name, values in chunk.items()])
+    return pl.DataFrame([series(name, values) for name, values in chunk.items()])
