@@ -1,0 +1,127 @@
+"""Where tasks are found by id: the shipped templates, then folders of the user's own."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import InvalidTask, UnknownName, UsageError, suggestion
+from tasks.spec import Task, write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+ENVIRONMENT = "AEXP_TASKS"
+"""Folders with tasks of one's own, separated as in PATH."""
+
+
+class TaskRegistry:
+    """Tasks by id. Folders are read when the first task is asked for; a later one wins."""
+
+    def __init__(self, *folders: str | os.PathLike[str]) -> None:
+        """Take the folders to read, in order; none are read yet."""
+        self._waiting = [Path(folder) for folder in folders]
+        self._tasks: dict[str, Task] = {}
+
+    def get_task(self, task_id: str) -> Task:
+        """Return a task.
+
+        Raises:
+            UnknownName: There is none of that id; the message names the nearest one.
+            InvalidTask: A file of the folders is wrong.
+        """
+        known = self._loaded()
+        try:
+            return known[task_id]
+        except KeyError:
+            hint = suggestion(task_id, known)
+            raise UnknownName(f"no task {task_id!r}{hint}") from None
+
+    def list_tasks(
+        self, task_type: str | None = None, difficulty: str | None = None, tag: str | None = None
+    ) -> list[Task]:
+        """Return the tasks that fit all that is given, by id."""
+        return [
+            task
+            for _, task in sorted(self._loaded().items())
+            if task_type in {None, task.task_type}
+            and difficulty in {None, task.difficulty}
+            and (tag is None or tag in task.tags)
+        ]
+
+    def register_task(self, task: Task) -> None:
+        """Add a task made in memory; one of the same id is replaced."""
+        self._loaded()[task.id] = task
+
+    def load_directory(self, folder: str | os.PathLike[str]) -> list[Task]:
+        """Read `*.json` and `*/task.json` of a folder; ids that are known already are replaced.
+
+        Raises:
+            UsageError: There is no such folder.
+            InvalidTask: A file is wrong; none of the folder is taken then.
+        """
+        tasks = _read(Path(folder))
+        self._loaded().update(tasks)
+        return list(tasks.values())
+
+    def create_task_config(
+        self, task_id: str, path: str | os.PathLike[str], **overrides: Any
+    ) -> Path:
+        """Write the `task_config.json` an agent reads, the definition under the key `task`.
+
+        Args:
+            task_id: A known task.
+            path: The file to write.
+            overrides: Fields to change; objects such as `data_requirements` are merged.
+
+        Raises:
+            UnknownName: There is no such task.
+            InvalidTask: The definition is wrong with these overrides.
+        """
+        definition = self.get_task(task_id).definition()
+        for key, value in overrides.items():
+            old = definition.get(key)
+            if isinstance(old, dict) and isinstance(value, dict):
+                definition[key] = {**old, **value}
+            else:
+                definition[key] = value
+        task = Task.from_dict(definition, source=f"{task_id} with overrides")
+        payload = {"task": task.definition()}
+        file = Path(path)
+        write_text(file, json.dumps(payload, indent=2, ensure_ascii=False) + "\n")
+        return file
+
+    def _loaded(self) -> dict[str, Task]:
+        while self._waiting:
+            self._tasks.update(_read(self._waiting[0]))
+            del self._waiting[0]  # only now: a broken file is complained of each time
+        return self._tasks
+
+
+def _read(folder: Path) -> dict[str, Task]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder of tasks")
+    tasks: dict[str, Task] = {}
+    for file in _task_files(folder):
+        task = Task.load(file)
+        if task.id in tasks:
+            raise InvalidTask(f"{file}: another file of this folder holds the task {task.id!r}")
+        tasks[task.id] = task
+    return tasks
+
+
+def _task_files(folder: Path) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.suffix == ".json" and not entry.name.endswith(".schema.json"):
+            yield entry
+        elif (inner := entry / "task.json").is_file():
+            yield inner
+
+
+def default_folders() -> list[Path]:
+    """Return the shipped templates and the folders named in `AEXP_TASKS`."""
+    own = os.environ.get(ENVIRONMENT, "")
+    return [TEMPLATES, *(Path(part) for part in own.split(os.pathsep) if part)]
+
+
+registry = TaskRegistry(*default_folders())
+"""The tasks of this installation."""
