@@ -1,7 +1,7 @@
 """The submission contract E01 to E13: one table, checked without answers, said in one line each."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -70,18 +70,32 @@ def find(root: Path) -> Path | None:
     return None
 
 
-def check(root: Path, contract: Contract) -> Checked:
-    """Look for a submission below `root` and hold it against the contract."""
+def check(root: Path, contract: Contract, *, refused: Mapping[str, str] | None = None) -> Checked:
+    """Look for a submission below `root` and hold it against the contract.
+
+    Args:
+        root: What the agent left, or one flat folder.
+        contract: The form that is asked for.
+        refused: Files that were not even collected, and why.
+    """
     path = find(root)
     if path is None:
-        wanted = f"no submission found; write {PLACES[0]} with the columns of sample_submission.csv"
-        return Checked(file=None, prediction=None, problems=(_problem("E01", wanted),))
+        return Checked(file=None, prediction=None, problems=(_absent(refused or {}),))
     file = path.relative_to(root).as_posix()
     try:
         prediction = read(path, contract)
     except _Invalid as invalid:
         return Checked(file=file, prediction=None, problems=invalid.problems)
     return Checked(file=file, prediction=prediction, problems=())
+
+
+def _absent(refused: Mapping[str, str]) -> Problem:
+    for place in PLACES:
+        if place in refused:
+            code = "E02" if "bytes" in refused[place] else "E01"
+            return _problem(code, f"{place} is {refused[place]}; a submission is a regular file")
+    wanted = f"no submission found; write {PLACES[0]} with the columns of sample_submission.csv"
+    return _problem("E01", wanted)
 
 
 def read(path: Path, contract: Contract) -> Prediction:
