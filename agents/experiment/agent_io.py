@@ -227,7 +227,9 @@ def read_job(env: Mapping[str, str], log: Log) -> Job:
         experiment=experiment,
         deadline=log.started + usable_seconds(env),
         log=log,
-        **places,
+        submission=places["submission"],
+        logs=places["logs"],
+        code=places["code"],
     )
 
 
@@ -271,7 +273,7 @@ def _read_config(env: Mapping[str, str], data: Path) -> dict[str, Any]:
 
 
 def infer_form(data: Path) -> Form | None:
-    """Guess the form of a submission from `sample_submission.csv`, as in MLE-bench; None if unclear.
+    """Guess the form from `sample_submission.csv`, as in MLE-bench; None if unclear.
 
     Understood are tables with one target column that stands in `train.csv`, too.
     """

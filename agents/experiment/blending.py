@@ -2,13 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from arrays import Floats, Ints
 
 ROUNDS = 20
 """Picks of the greedy blend, with replacement (Caruana et al. 2004)."""
@@ -127,7 +123,7 @@ def _confusion(true: Ints, said: Ints, k: int) -> Floats:
     return counts
 
 
-def folds(n: int, codes: NDArray[Any] | None) -> list[tuple[Ints, Ints]]:
+def folds(n: int, codes: Ints | None) -> list[tuple[Ints, Ints]]:
     """Split n rows into (fit, hold out) pairs: five folds, three, or one tenth held out."""
     shuffled = np.random.default_rng(0).permutation(n)
     if codes is not None:  # deal each class out evenly

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from agent_io import Job
-from blending import Floats
+from arrays import Floats
 from features import encode
 
 SEED = 0

@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
+from arrays import Booleans, Floats
 
 MAX_CATEGORIES = 200
 """What a tree may split on by name; rarer categories become one."""
@@ -22,11 +20,11 @@ class Features:
 
     trees: Floats
     """(n, d), NaN where a cell is missing; categories are codes."""
-    categorical: NDArray[np.bool_]
+    categorical: Booleans
     """(d,) which of `trees` are categories."""
     dense: Floats
     """(n, e), filled, categories one-hot, with a column per pattern of missing cells."""
-    numeric: NDArray[np.bool_]
+    numeric: Booleans
     """(e,) which of `dense` are numbers."""
     n_train: int
     """The first rows are the train rows."""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from agent_io import Job
-from blending import Blend, Floats, Member
+from arrays import Floats, Ints
+from blending import Blend, Member
 from panel import Panel, read_panel
 
 Forecaster = Callable[[Floats, Floats, int], Floats]
@@ -32,7 +33,8 @@ def run(job: Job) -> None:
         )
         best = blend.best()
         errors = truth - best.held_out.reshape(truth.shape)
-        submit(job, test, panel, best.test.reshape(future.shape), errors, scale)
+        whole = best.test.reshape(future.shape)
+        submit(job, test, panel, forecast=whole, errors=errors, scale=scale)
         job.claim(mase=float(np.abs(errors).mean()))
         job.log(f"{name}: mase {job.claims['mase']:.4f}; blend {blend.weights}")
     job.write_json(job.experiment / "models" / "blend.json", blend.weights)
@@ -50,11 +52,13 @@ def seasonal_scale(panel: Panel) -> Floats:
     """Return the mean absolute seasonal difference of each series, (S, 1)."""
     lag = min(panel.period, panel.y.shape[1] - 1)
     scale = np.abs(panel.y[:, lag:] - panel.y[:, :-lag]).mean(axis=1, keepdims=True)
-    return np.maximum(scale, 1e-9)
+    floored: Floats = np.maximum(scale, 1e-9)
+    return floored
 
 
 def _future(panel: Panel, cut: int) -> Floats:
-    return panel.y[:, cut : cut + panel.horizon]
+    future: Floats = panel.y[:, cut : cut + panel.horizon]
+    return future
 
 
 def _forecast(method: Forecaster, panel: Panel, cut: int) -> Floats:
@@ -65,7 +69,7 @@ def _forecast(method: Forecaster, panel: Panel, cut: int) -> Floats:
 
 
 def submit(
-    job: Job, test: pd.DataFrame, panel: Panel, forecast: Floats, errors: Floats, scale: Floats
+    job: Job, test: pd.DataFrame, panel: Panel, *, forecast: Floats, errors: Floats, scale: Floats
 ) -> None:
     """Hand in (S, H) forecasts; `errors` are back-test errors in units of `scale`."""
     form = job.form
@@ -192,7 +196,7 @@ def without_exogenous(y: Floats, x: Floats, period: int) -> tuple[Floats, Floats
     return y - effect[:, :n_steps], effect
 
 
-def _lags(n_steps: int, horizon: int, period: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def _lags(n_steps: int, horizon: int, period: int) -> Ints:
     """Return how far back to look: the last season and the same steps of the two before."""
     room = max(n_steps - horizon - 2, 1)
     recent = np.arange(min(max(period + 2, 12), 60))
@@ -201,7 +205,7 @@ def _lags(n_steps: int, horizon: int, period: int) -> "np.ndarray[tuple[int], np
     return lags[(lags >= 0) & (lags < room // 2 + 1)]
 
 
-def _window(y: Floats, end: int, lags: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Floats:
+def _window(y: Floats, end: int, lags: Ints) -> Floats:
     """Return the lagged values before step `end`, less the last one, (S, len(lags))."""
     last = y[:, end - 1 : end]
     return np.hstack([y[:, end - 1 - lags[1:]] - last, np.ones((len(y), 1))])

@@ -2,9 +2,8 @@
 
 import numpy as np
 from agent_io import AgentError, Job
-from blending import Floats, Ints
+from arrays import Floats, Ints
 from images import read_images
-from numpy.typing import NDArray
 from predictions import Target, submit
 
 ESTIMATE_SHARE = 0.25
@@ -20,7 +19,7 @@ def run(job: Job) -> None:
         raise AgentError("images can be classified only")
     images = read_images(job, job.form)
     target = Target.read(job, images.train_table)
-    ids, labels = images.test_table[job.form.id_column], _codes(target)
+    ids, labels = images.test_table[job.form.id_column], target.class_codes()
     known = images.train[target.known]
     submit(job, target, ids, target.prior(len(ids)), None)
     job.log(f"handed in the prior; {len(known)} train images, {len(ids)} test images")
@@ -59,7 +58,3 @@ def spread(p: Floats, fitted: Ints, target: Target) -> Floats:
     full = np.zeros((len(p), target.matrix.shape[1]))
     full[:, np.unique(fitted)] = p
     return full
-
-
-def _codes(target: Target) -> NDArray[np.int64]:
-    return target.matrix.argmax(axis=1)

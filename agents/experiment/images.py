@@ -91,4 +91,5 @@ def _aligned(part: str, arrays: dict[str, Array], table: pd.DataFrame, form: For
     rows = pd.Index(arrays["ids"].astype(str)).get_indexer(table[form.id_column])
     if (rows < 0).any():
         raise AgentError(f"ids of {part}.csv have no image")
-    return images[rows]
+    aligned: Array = images[rows]
+    return aligned

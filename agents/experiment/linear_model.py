@@ -1,12 +1,9 @@
 """Sparse linear models on a spline and product basis; numpy only, so that they start at once."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.floating[Any]]
+from arrays import Booleans, Floats, Ints
 
 KNOTS = 5
 MAX_CROSSED = 14
@@ -39,7 +36,7 @@ class Scale:
 class Basis:
     """Hinges and steps at quantiles of each column, and products of pairs of columns."""
 
-    def __init__(self, x: Floats, y: Floats, numeric: NDArray[np.bool_]) -> None:
+    def __init__(self, x: Floats, y: Floats, numeric: Booleans) -> None:
         """Place the knots.
 
         Args:
@@ -52,7 +49,7 @@ class Basis:
         distinct = np.array([len(np.unique(column[:2000])) for column in scaled.T])
         self.bent = np.flatnonzero(numeric & (distinct > KNOTS))
         levels = np.linspace(0, 1, KNOTS + 2)[1:-1]
-        self.knots = np.quantile(scaled[:, self.bent], levels, axis=0) if len(self.bent) else []
+        self.knots = np.quantile(scaled[:, self.bent], levels, axis=0)
         self.crossed = np.flatnonzero(numeric)
         if len(self.crossed) > MAX_CROSSED:
             self.crossed = self._strongest(scaled, y)
@@ -66,13 +63,15 @@ class Basis:
         clipped: Floats = np.clip(self.scale(x), -CLIP, CLIP)
         return clipped
 
-    def _strongest(self, scaled: Floats, y: Floats) -> NDArray[np.intp]:
+    def _strongest(self, scaled: Floats, y: Floats) -> Ints:
         centred = y - y.mean(axis=0)
         candidates = self.crossed
         effect = np.zeros(len(candidates))
         for shape in (scaled[:, candidates], np.abs(scaled[:, candidates])):
             effect += np.abs((shape - shape.mean(axis=0)).T @ centred).sum(axis=1)
-        return np.sort(candidates[np.argsort(-effect, kind="stable")[:MAX_CROSSED]])
+        order = np.argsort(-effect, kind="stable")
+        strongest: Ints = np.sort(candidates[order[:MAX_CROSSED]])
+        return strongest
 
     def _expand(self, scaled: Floats) -> Floats:
         parts = [scaled]

@@ -2,12 +2,12 @@
 
 import numpy as np
 from agent_io import AgentError, Job
-from blending import Floats, Ints, folds
+from arrays import Floats, Ints
+from blending import folds
 from features import encode
 from images import Images, read_images
 from predictions import Target, submit
 
-MAX_FOLDS = 5
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 
 
@@ -62,7 +62,7 @@ def best_logistic(
     """Return held-out and test probabilities of the strength with the least log-loss."""
     from sklearn.linear_model import LogisticRegression
 
-    codes = target.matrix.argmax(axis=1)
+    codes = target.class_codes()
     n, k = target.matrix.shape
     best, found = np.inf, (np.zeros((0, k)), np.zeros((0, k)))
     for strength in STRENGTHS:
@@ -82,7 +82,7 @@ def best_logistic(
 
 
 def fuse(logs: list[Floats], target: Target) -> Floats:
-    """Multiply the parts' odds over the prior's, as if the parts were independent given the class."""
+    """Multiply the parts' odds, as if the parts were independent given the class."""
     prior = np.log(np.clip(target.prior(1), 1e-9, 1))
     total = sum(logs[1:], logs[0]) - (len(logs) - 1) * prior
     p = np.exp(total - total.max(axis=1, keepdims=True))

@@ -1,13 +1,11 @@
 """Series of one table as arrays: (series, time), the future included."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from agent_io import AgentError, Job
-from blending import Floats, Ints
-from numpy.typing import NDArray
+from arrays import Floats, Ints
 
 SERIES_NAMES = ("series", "series_id")
 TIME_NAMES = ("time", "t", "step", "timestamp", "date", "datetime", "month", "week", "day")
@@ -31,7 +29,7 @@ class Panel:
     @property
     def horizon(self) -> int:
         """H."""
-        return self.x.shape[1] - self.y.shape[1]
+        return int(self.x.shape[1] - self.y.shape[1])
 
 
 def read_panel(job: Job, train: pd.DataFrame, test: pd.DataFrame) -> Panel:
@@ -80,8 +78,8 @@ def _filled(y: Floats) -> Floats:
 def _exogenous(
     both: pd.DataFrame,
     names: list[str],
-    series: NDArray[Any],
-    step: NDArray[Any],
+    series: Ints,
+    step: Ints,
     shape: tuple[int, int],
 ) -> Floats:
     columns = []

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from agent_io import AgentError, Form, Job
-from blending import DECISIONS, Floats, Ints, best_exponent, decide
-from numpy.typing import NDArray
+from arrays import Booleans, Floats, Ints
+from blending import DECISIONS, best_exponent, decide
 
 VALUE_MEASURES = ("r2", "r2_score", "rmse", "mse", "mae")
 DECIMALS = 6
@@ -18,7 +18,7 @@ class Target:
     """The column to be predicted, on the train rows that have it."""
 
     form: Form
-    known: NDArray[np.bool_]
+    known: Booleans
     """(n_rows,) which rows of `train` are labelled."""
     classes: tuple[str, ...]
     codes: Ints | None
@@ -68,13 +68,23 @@ class Target:
         known = column.notna().to_numpy(dtype=bool)
         names = column[known].astype(str)
         classes = form.classes or tuple(sorted(names.unique()))
-        codes = pd.Index(classes).get_indexer(names)
+        codes = pd.Index(classes).get_indexer(pd.Index(names))
         if (codes < 0).any():
             strange = sorted(set(names[codes < 0]))[:5]
             raise AgentError(f"train has classes that the task does not name: {strange}")
         codes = codes.astype(np.int64)
         matrix = np.eye(len(classes))[codes]
         return cls(form=form, known=known, classes=classes, codes=codes, values=None, matrix=matrix)
+
+    def class_codes(self) -> Ints:
+        """Return the class codes, (n_known,).
+
+        Raises:
+            AgentError: The target is a number.
+        """
+        if self.codes is None:
+            raise AgentError(f"numbers cannot be predicted from such data ({self.form.target!r})")
+        return self.codes
 
     def prior(self, n: int) -> Floats:
         """Return what is best to say of n rows without looking at them, like `matrix`."""
@@ -100,14 +110,13 @@ def submit(
             the estimate is made and decisions are tuned.
     """
     if target.codes is not None:
-        return _submit_classes(job, target, target.codes, ids, prediction, held_out)
+        return _submit_classes(job, target, ids, prediction, held_out)
     return _submit_values(job, target, ids, prediction[:, 0], held_out)
 
 
 def _submit_classes(
     job: Job,
     target: Target,
-    codes: Ints,
     ids: "pd.Series[str]",
     p: Floats,
     held_out: tuple[Ints, Floats] | None,
@@ -116,7 +125,7 @@ def _submit_classes(
     exponent, words = 0.0, "no estimate"
     if held_out is not None:
         rows, out = held_out
-        exponent, score = best_exponent(out, codes[rows], measure)
+        exponent, score = best_exponent(out, target.class_codes()[rows], measure)
         job.claim(**{measure: score})
         words = f"{measure} {score:.4f}"
     p = p / p.sum(axis=1, keepdims=True)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import linear_model
 import numpy as np
 import pandas as pd
 from agent_io import AgentError, Job
-from blending import Blend, Floats, Ints, Member, folds
+from arrays import Booleans, Floats, Ints
+from blending import Blend, Member, folds
 from features import Features, encode
 from predictions import Target, submit
 
@@ -147,7 +149,7 @@ def _boosted(
     problem: Problem,
     fit: Ints,
     parts: tuple[Floats, Floats, Floats],
-    categorical: "np.ndarray[tuple[int], np.dtype[np.bool_]] | None",
+    categorical: Booleans | None,
 ) -> Fitted:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -177,7 +179,7 @@ def _forest(problem: Problem, fit: Ints, out: Ints) -> Fitted:
 
 
 def _fitted(
-    model: "object", problem: Problem, fit: Ints, parts: tuple[Floats, Floats, Floats]
+    model: Any, problem: Problem, fit: Ints, parts: tuple[Floats, Floats, Floats]
 ) -> tuple[Floats, Floats]:
     x, held_out, test = parts
     if problem.codes is None:
@@ -188,7 +190,7 @@ def _fitted(
     return _spread(model, held_out, k), _spread(model, test, k)
 
 
-def _spread(model: "object", x: Floats, k: int) -> Floats:
+def _spread(model: Any, x: Floats, k: int) -> Floats:
     """Return (n, k) probabilities, zero for classes that no fitted row had."""
     p = np.zeros((len(x), k))
     p[:, model.classes_] = model.predict_proba(x)

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 from agent_io import Job
-from blending import Blend, Floats, Ints, Member, folds
+from arrays import Floats, Ints
+from blending import Blend, Member, folds
 from predictions import Target, submit
 
-Texts = "np.ndarray[Any, np.dtype[np.object_]]"
+WORD = r"\S+"
 STRENGTHS = (1.0, 10.0)
 SMOOTHING = (0.1, 0.5)
 
@@ -56,12 +57,12 @@ def logistic(
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+", min_df=2)
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD, min_df=2)
     x = words.fit_transform(known)
     a, b = words.transform(out), words.transform(unseen)
     for strength in STRENGTHS:
         model = LogisticRegression(C=strength, max_iter=500)
-        model.fit(x, _codes(target)[fit])
+        model.fit(x, target.class_codes()[fit])
         yield f"logistic {strength:g}", _spread(model, a, target), _spread(model, b, target)
 
 
@@ -73,17 +74,13 @@ def naive_bayes(
     from sklearn.naive_bayes import MultinomialNB
 
     for longest in (1, 2):
-        words = CountVectorizer(ngram_range=(1, longest), token_pattern=r"\S+")
+        words = CountVectorizer(ngram_range=(1, longest), token_pattern=WORD)
         x = words.fit_transform(known)
         a, b = words.transform(out), words.transform(unseen)
         for alpha in SMOOTHING:
-            model = MultinomialNB(alpha=alpha).fit(x, _codes(target)[fit])
+            model = MultinomialNB(alpha=alpha).fit(x, target.class_codes()[fit])
             name = f"naive Bayes {longest} {alpha}"
             yield name, _spread(model, a, target), _spread(model, b, target)
-
-
-def _codes(target: Target) -> Ints:
-    return target.matrix.argmax(axis=1)
 
 
 def _spread(model: Any, x: Any, target: Target) -> Floats:

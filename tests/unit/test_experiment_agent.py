@@ -243,7 +243,7 @@ def test_an_unknown_task_gets_an_honest_report(world):
     assert world.metrics == {}
 
 
-# --- without a task config, as in MLE-bench --------------------------------------------------------
+# --- without a task config, as in MLE-bench ---------------------------------------------------
 
 
 def test_a_competition_without_task_config_is_read_off_its_sample_submission(world):
@@ -311,7 +311,7 @@ def test_the_tree_of_the_spec_is_made_and_the_code_is_kept(world):
     assert kept == {path.name for path in AGENT.glob("*.py")}
 
 
-# --- the agent as a part ---------------------------------------------------------------------------
+# --- the agent as a part -----------------------------------------------------------------------
 
 
 def test_the_agent_imports_nothing_of_the_harness():
