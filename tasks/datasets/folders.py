@@ -1,5 +1,6 @@
 """Public and private folders of an instance: written here, read back here."""
 
+import csv
 import hashlib
 import json
 import shutil
@@ -19,6 +20,7 @@ from tasks.instance import (
     Contract,
     Gaussian,
     Instance,
+    Ints,
     Seed,
     Streams,
     Table,
@@ -28,6 +30,7 @@ from tasks.spec import Task, write_text
 ANSWERS_FILE = "answers.npz"
 MANIFEST_FILE = "manifest.json"
 CONFIG_FILE = "task_config.json"
+SAMPLE_FILE = "sample_submission.csv"
 
 
 def draw(task: Task, seed: Seed) -> Instance:
@@ -57,7 +60,7 @@ def write_public(
             content.write(folder / name)
     if instance.contract is not None:
         sample = writer.sample_submission(instance.contract)
-        writer.write_table(sample, folder / "sample_submission.csv")
+        writer.write_table(sample, folder / SAMPLE_FILE)
     _copy_files(task, folder)
     (folder / "description.md").write_text(description(task, instance), encoding="utf-8")
     _write_config(task, instance, folder)
@@ -98,20 +101,20 @@ def read_private(folder: Path, contract: Contract) -> Answers:
 
 
 def read_contract(folder: Path) -> Contract:
-    """Read the form of a submission from a private folder's answers and the public config.
+    """Read the form of a submission from a data folder.
 
     Raises:
-        InvalidInput: `folder` is not a data folder.
+        InvalidInput: `folder` is not a data folder, or its task wants no submission.
     """
     config = folder / CONFIG_FILE
     try:
         form = json.loads(config.read_text(encoding="utf-8"))["submission"]
-        with np.load(folder / "private" / ANSWERS_FILE, allow_pickle=False) as stored:
-            ids = stored["ids"]
-    except (OSError, KeyError, ValueError) as error:
+        if form is None:
+            raise InvalidInput(f"{folder}: this task asks for no submission")
+        ids = _read_ids(folder, form["id_column"])
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise InvalidInput(
-            f"{folder}: no data folder with answers ({error}); "
-            "`generate-data ID DIR --with-answers` makes one"
+            f"{folder}: no data folder ({error}); `generate-data ID DIR` makes one"
         ) from error
     return Contract(
         kind=form["kind"],
@@ -122,6 +125,17 @@ def read_contract(folder: Path) -> Contract:
         probabilities=form["probabilities"],
         quantiles=tuple(form["quantiles"]),
     )
+
+
+def _read_ids(folder: Path, id_column: str) -> Ints:
+    """Return the ids to be answered: from the answers if they are there, else the sample."""
+    answers = folder / "private" / ANSWERS_FILE
+    if answers.is_file():
+        with np.load(answers, allow_pickle=False) as stored:
+            ids: Ints = stored["ids"]
+            return ids
+    with (folder / SAMPLE_FILE).open(encoding="utf-8", newline="") as file:
+        return np.array([int(row[id_column]) for row in csv.DictReader(file)], dtype=np.int64)
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from tasks.grading.evaluation import Custom, Evaluation, evaluate
 from tasks.grading.outputs import Outputs
-from tasks.grading.predicted import Hidden, check_measurable
+from tasks.grading.predicted import Hidden, brackets, check_measurable
 from tasks.grading.submission import check as check_submission
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Evaluation",
     "Hidden",
     "Outputs",
+    "brackets",
     "check_measurable",
     "check_submission",
     "evaluate",

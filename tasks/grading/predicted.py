@@ -90,6 +90,19 @@ def _needs(prediction: Prediction) -> set[str]:
     return {name for name, given in there.items() if given}
 
 
+def brackets(task: Task, hidden: Hidden) -> dict[str, dict[str, float | None]]:
+    """Return floor and ceiling of the task's measures and of the usual ones, by measure."""
+    if hidden.contract is None or hidden.answers is None:
+        return {}
+    marker = Marker(hidden.contract, hidden.answers)
+    first = next(iter(hidden.answers.trivial.values()))
+    trivial = Prediction(p=first) if first.ndim > 1 else Prediction(values=first)
+    if hidden.contract.kind == "clusters":
+        trivial = Prediction(codes=first.argmax(axis=1))
+    names = _measures(task, trivial, hidden.contract, hidden.answers)
+    return {n: {"floor": marker.floor(n), "ceiling": marker.ceiling(n)} for n in names}
+
+
 def check_measurable(task: Task, contract: Contract) -> None:
     """Refuse criteria that this task's data can never be measured by.
 

@@ -74,14 +74,14 @@ def check(root: Path, contract: Contract, *, refused: Mapping[str, str] | None =
     """Look for a submission below `root` and hold it against the contract.
 
     Args:
-        root: What the agent left, or one flat folder.
+        root: What the agent left, one flat folder, or the file itself.
         contract: The form that is asked for.
         refused: Files that were not even collected, and why.
     """
-    path = find(root)
+    path = find(root) if root.is_dir() else root
     if path is None:
         return Checked(file=None, prediction=None, problems=(_absent(refused or {}),))
-    file = path.relative_to(root).as_posix()
+    file = path.relative_to(root).as_posix() if path != root else path.name
     try:
         prediction = read(path, contract)
     except _Invalid as invalid:

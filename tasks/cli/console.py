@@ -1,0 +1,65 @@
+"""What a person sees: results on stdout, the rest on stderr; plain where there is no terminal."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def out(text: str = "") -> None:
+    """Print a result."""
+    print(text)
+
+
+def say(text: str) -> None:
+    """Print something that is no result: progress, a hint, a warning."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def out_json(payload: Any) -> None:
+    """Print a result for programs."""
+    print(json.dumps(payload, indent=2, ensure_ascii=False, default=str))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: lines and colour on a terminal, aligned plain text elsewhere."""
+    body = [[str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        _plain(header, body)
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*header, box=box.SIMPLE_HEAD)
+    for row in body:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console().print(drawn)
+
+
+def _plain(header: Sequence[str], body: Sequence[Sequence[str]]) -> None:
+    lines = [list(header), *body]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def printable(text: str) -> str:
+    """Return what an agent printed without anything a terminal would obey (threat M7)."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number for a table; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000 or unit == "GB":  # noqa: PLR2004 - SI steps
+            break
+        n_bytes /= 1000
+    return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"

@@ -1,0 +1,55 @@
+"""An evaluation as a person reads it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.cli import console
+from tasks.grading import Evaluation
+
+EXPLANATION = """\
+score    measured on the hidden rows, against the law behind them where it is known
+label    the same against the one realised label of each row; agrees within 3 standard errors
+floor    the best predictor that looks at no feature
+ceiling  the best decision anybody could make for this measure (real data: a recorded panel)
+skill    (score - floor) / (ceiling - floor): 0 knows nothing, 1 cannot be beaten
+se       standard error of the score over the hidden rows
+leak z   how much better the predictions fit the realised labels than the law allows; an honest
+         agent's is a standard normal number, beyond ±4 success is void"""
+
+
+def print_evaluation(evaluation: Evaluation, *, explain: bool = False) -> None:
+    """Print measures, criteria and signs of trouble, then the verdict."""
+    measured = {
+        k: v for k, v in evaluation.scores.items() if isinstance(v, Mapping) and "skill" in v
+    }
+    if measured:
+        header = ("MEASURE", "SCORE", "± SE", "LABEL", "FLOOR", "CEILING", "SKILL", "CLAIMED")
+        rows = [_row(name, mark, evaluation.claimed.get(name)) for name, mark in measured.items()]
+        console.table(header, rows)
+    for name, value in evaluation.scores.items():
+        if name not in measured:
+            shown = value["score"] if isinstance(value, Mapping) else value
+            console.out(f"{name}: {shown}")
+    for line in evaluation.feedback:
+        console.out(f"- {console.printable(line)}")
+    for claim in evaluation.shown.get("claims", ()):
+        console.out(f"- claim {claim['type']}: {claim['verdict']}")
+    if (z := evaluation.integrity.get("leak_z")) is not None:
+        console.out(f"- leak z: {z:+.2f} (suspicious beyond ±4)")
+    console.out()
+    console.out(f"{_verdict(evaluation)}   overall score {evaluation.overall_score:.3f}")
+    if explain:
+        console.out(f"\n{EXPLANATION}")
+
+
+def _row(name: str, mark: Mapping[str, Any], claimed: float | None) -> tuple[str, ...]:
+    columns = ("score", "se", "label_score", "floor", "ceiling", "skill")
+    return (name, *(console.number(mark.get(key)) for key in columns), console.number(claimed))
+
+
+def _verdict(evaluation: Evaluation) -> str:
+    if evaluation.integrity.get("leak_suspected") or evaluation.integrity.get("findings"):
+        return "VOID: integrity in doubt"
+    if evaluation.submission and not evaluation.submission["valid"]:
+        return "FAILED: no valid submission"
+    return "PASSED" if evaluation.success else "FAILED: criteria not met"
