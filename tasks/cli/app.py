@@ -1,5 +1,7 @@
 """The command line as one Typer application."""
 
+from collections.abc import Callable
+
 import typer
 
 from tasks.cli import catalogue, data, doctor, run, sound
@@ -10,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "list": catalogue.list_tasks,
     "show": catalogue.show,
     "create": catalogue.create,
