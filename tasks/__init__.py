@@ -7,14 +7,27 @@ from tasks.registry import TaskRegistry, registry
 from tasks.spec import Criterion, Task
 
 if TYPE_CHECKING:
+    from tasks.comparison.frames import results
     from tasks.runner import TaskRunner
     from tasks.validator import TaskValidator
 
 __version__ = "0.1.0"
 
-__all__ = ["Criterion", "Task", "TaskRegistry", "TaskRunner", "TaskValidator", "registry"]
+__all__ = [
+    "Criterion",
+    "Task",
+    "TaskRegistry",
+    "TaskRunner",
+    "TaskValidator",
+    "registry",
+    "results",
+]
 
-_LAZY = {"TaskRunner": "tasks.runner", "TaskValidator": "tasks.validator"}
+_LAZY = {
+    "TaskRunner": "tasks.runner",
+    "TaskValidator": "tasks.validator",
+    "results": "tasks.comparison.frames",
+}
 
 
 def __getattr__(name: str) -> Any:

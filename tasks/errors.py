@@ -1,7 +1,14 @@
 """Everything that can go wrong by name; one class per thing a caller does differently."""
 
 import difflib
+import reprlib
+import textwrap
 from collections.abc import Iterable
+
+BRIEF = 100
+"""Characters of a stranger's value that a message shows; it stays one line on a terminal."""
+LISTED = 300
+"""Characters of a list of known names that a message shows."""
 
 
 class TasksError(Exception):
@@ -51,7 +58,23 @@ class InfrastructureError(TasksError):
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` or the list of known names, ready to append to a message."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    lower = {known_name.lower(): known_name for known_name in names}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(names)}" if names else ""
+        return f"; did you mean {lower[close[0]]!r}?"
+    listed = textwrap.shorten(", ".join(names), LISTED, placeholder=" …")
+    return f"; known: {listed}" if names else ""
+
+
+def brief(value: object) -> str:
+    """Return a value as a message shows it: printable, on one line, cut where it is long."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = BRIEF
+    text = short.repr(value)
+    return text if len(text) <= BRIEF else f"{text[: BRIEF - 3]}..."
+
+
+def word(part: str | int) -> str:
+    """Return a key as it stands in the file, unless it would spoil the message."""
+    text = str(part)
+    return text if text.isprintable() and len(text) <= BRIEF else brief(text)

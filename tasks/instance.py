@@ -11,6 +11,8 @@ import numpy as np
 from numpy.random import Generator, Philox
 from numpy.typing import NDArray
 
+from tasks.errors import UsageError
+
 CHUNK_ROWS = 65_536
 """Rows per chunk. Fixed for ever: the bits of a table depend on it, never on threads."""
 
@@ -34,6 +36,19 @@ class Seed:
     def practice(cls, task_id: str) -> "Seed":
         """Return the public seed of a task, for practice; never sealed."""
         return cls(secret=hashlib.sha256(f"practice {task_id}".encode()).digest(), sealed=False)
+
+    @classmethod
+    def of(cls, chosen: "Seed | int | None") -> "Seed | None":
+        """Return a seed; a number stands for the public one of that number.
+
+        Raises:
+            UsageError: It is neither.
+        """
+        if chosen is None or isinstance(chosen, Seed):
+            return chosen
+        if isinstance(chosen, bool) or not isinstance(chosen, int):
+            raise UsageError(f"a seed must be a Seed or a whole number, not {chosen!r}")
+        return cls.public(chosen)
 
     @classmethod
     def public(cls, number: int) -> "Seed":
@@ -113,21 +128,25 @@ class Contract:
 
     A submission is one table: the id column, and by `kind`
     `classes` → `target` (one of `classes`) and/or one column `proba_<class>` per class;
+    `multilabel` → per label `label_<class>`, 0 or 1, and/or `proba_<class>`, in [0, 1];
     `values` → `target`, a finite number, and optionally quantile columns `q0.1`, `q0.5`, …;
     `clusters` → `target`, any integer.
     """
 
-    kind: Literal["classes", "values", "clusters"]
+    kind: Literal["classes", "multilabel", "values", "clusters"]
     ids: Ints
     """(n,) the ids to be answered, in the order of the test table."""
     id_column: str = "id"
     target: str = "target"
     classes: tuple[str, ...] = ()
-    """Class names as they stand in the files; codes are positions in this tuple."""
+    """Class or label names as they stand in the files; codes are positions in this tuple."""
     probabilities: bool = False
     """Whether the columns `proba_<class>` are required (else they are optional)."""
     quantiles: tuple[float, ...] = ()
     """Levels whose columns are required."""
+    costs: tuple[tuple[float, ...], ...] = ()
+    """What it costs to say the class of the column where that of the row is true, for the
+    expected cost; empty where the task names none."""
 
 
 # --- what the agent never gets -----------------------------------------------------------------
@@ -146,6 +165,64 @@ class Gaussian:
 
     mean: Floats
     sd: Floats
+    covariance: Floats | None = None
+    """(g, h, h): of the rows in g consecutive blocks of h; None where they are independent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """The predictive law of each hidden row: one of R normal laws, each with its weight."""
+
+    weights: Floats
+    """(n, R); rows sum to 1."""
+    means: Floats
+    """(n, R)"""
+    sds: Floats
+    """(n, R) above 0"""
+    covariance: Floats | None = None
+    """(g, h, h): of the rows in g consecutive blocks of h; None where they are independent."""
+
+    @property
+    def mean(self) -> Floats:
+        """(n,)."""
+        mean: Floats = np.sum(self.weights * self.means, axis=1)
+        return mean
+
+    @property
+    def sd(self) -> Floats:
+        """(n,) standard deviation of the whole."""
+        around = self.means - self.mean[:, None]
+        sd: Floats = np.sqrt(np.sum(self.weights * (self.sds**2 + around**2), axis=1))
+        return sd
+
+    def parts(self) -> list[tuple[Floats, Gaussian]]:
+        """Return weight (n,) and law of each of the R."""
+        each = zip(self.weights.T, self.means.T, self.sds.T, strict=True)
+        return [(weight, Gaussian(mean=mean, sd=sd)) for weight, mean, sd in each]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bernoulli:
+    """The law of K labels per hidden row, each there or not; independent, or a chain."""
+
+    p: Floats
+    """(n, K) p(label k | everything public)."""
+    given: Floats | None = None
+    """(n, K, 2) p(label k | everything public, label k - 1 not there, there); for k = 0 both are
+    p. None where the labels of a row are independent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durations:
+    """The law of each hidden time until an event: P(T > t) = exp(-(t / scale)^shape), Weibull."""
+
+    scale: Floats
+    """(n,)."""
+    shape: float
+    """Common to all rows; infinite for times that are known."""
+
+
+Law = Categorical | Gaussian | Mixture | Bernoulli | Durations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,14 +230,19 @@ class Answers:
     """The hidden side of an instance to be predicted, aligned with `Contract.ids`."""
 
     labels: NDArray[Any]
-    """(n,) realised answers: int64 class or cluster codes, or float64 values."""
-    law: Categorical | Gaussian | None
+    """(n,) realised answers: int64 class or cluster codes, or float64 values; (n, K) int64 of 0
+    and 1 where there are several labels."""
+    law: Law | None
     """None for real data, whose law nobody knows (tier K)."""
     trivial: Mapping[str, Floats]
     """Predictions that need no features, by name, each (n, K) probabilities or (n,) values; the
     floor is the best of them. May use the training labels, never the hidden ones."""
+    naive: Categorical | Gaussian | None = None
+    """Where test differs from train: what the best predictor of train rows says of each row."""
     scale: Floats | None = None
     """(n,) in-sample mean absolute seasonal difference of each row's series, for MASE."""
+    groups: Ints | None = None
+    """(n,) rows with the same number have dependent residuals; the leak test sums within."""
     reference: Mapping[str, float] = field(default_factory=dict)
     """Tier K only: measured scores of a reference panel, by measure."""
 
@@ -217,8 +299,13 @@ class Instance:
 def on_grid(values: NDArray[Any], decimals: int = 4) -> Floats:
     """Round to a decimal grid, so that every build prints and reads the same number."""
     scale = 10.0**decimals
-    rounded: Floats = np.rint(values.astype(np.float64, copy=False) * scale) / scale
-    return rounded + 0.0  # turns -0.0 into 0.0
+    grid = np.empty(np.shape(values))
+    np.multiply(values, scale, out=grid, dtype=np.float64)
+    # In place: temporaries of ten megabytes cost more than the arithmetic.
+    np.rint(grid, out=grid)
+    grid /= scale
+    grid += 0.0  # turns -0.0 into 0.0
+    return grid
 
 
 def draw_classes(p: Floats, uniform: Floats) -> Ints:
@@ -227,7 +314,7 @@ def draw_classes(p: Floats, uniform: Floats) -> Ints:
     cumulative = np.zeros(len(p))
     for k in range(p.shape[1] - 1):
         cumulative = cumulative + p[:, k]
-        codes += uniform > cumulative
+        codes += uniform >= cumulative  # uniform is in [0, 1): a class of p = 0 never comes
     return codes
 
 

@@ -1,15 +1,19 @@
 """Where tasks are found by id: the shipped templates, then folders of the user's own."""
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import InvalidTask, UnknownName, UsageError, suggestion
-from tasks.spec import Task, write_text
+from tasks.errors import InvalidTask, UnknownName, UsageError, brief, suggestion
+from tasks.files import write_text
+from tasks.spec import Task
 
 TEMPLATES = Path(__file__).parent / "templates"
+CATALOGUE = Path(__file__).parent / "catalogue.json"
+"""What was measured of the shipped tasks; made by `python -m benchmarks.catalogue`."""
 ENVIRONMENT = "AEXP_TASKS"
 """Folders with tasks of one's own, separated as in PATH."""
 
@@ -34,7 +38,7 @@ class TaskRegistry:
             return known[task_id]
         except KeyError:
             hint = suggestion(task_id, known)
-            raise UnknownName(f"no task {task_id!r}{hint}") from None
+            raise UnknownName(f"no task {brief(task_id)}{hint}") from None
 
     def list_tasks(
         self, task_type: str | None = None, difficulty: str | None = None, tag: str | None = None
@@ -98,10 +102,14 @@ class TaskRegistry:
 
 
 def _read(folder: Path) -> dict[str, Task]:
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder of tasks")
+    try:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder of tasks")
+        files = list(_task_files(folder))
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}") from error
     tasks: dict[str, Task] = {}
-    for file in _task_files(folder):
+    for file in files:
         task = Task.load(file)
         if task.id in tasks:
             raise InvalidTask(f"{file}: another file of this folder holds the task {task.id!r}")
@@ -115,6 +123,24 @@ def _task_files(folder: Path) -> Iterator[Path]:
             yield entry
         elif (inner := entry / "task.json").is_file():
             yield inner
+
+
+def data_digest(task: Task) -> str:
+    """Return a short digest of what a task's data are drawn by, to tell stale measurements."""
+    text = json.dumps([task.task_type, task.data_requirements, task.primary_measure])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def measured() -> dict[str, dict[str, Any]]:
+    """Return the measured floor, agent's score, ceiling … of the shipped tasks, by id."""
+    found: dict[str, dict[str, Any]] = json.loads(CATALOGUE.read_text(encoding="utf-8"))["tasks"]
+    return found
+
+
+def measured_of(task: Task, catalogue: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """Return a task's entry of the catalogue; None where it was measured with other data."""
+    entry = catalogue.get(task.id)
+    return entry if entry is not None and entry["data"] == data_digest(task) else None
 
 
 def default_folders() -> list[Path]:

@@ -1,26 +1,43 @@
 """What a task file may say; everything wrong with one is found here, when it is loaded."""
 
 import json
+import math
 import os
 import re
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic import model_validator as validator
 
 from tasks import plugins
-from tasks.errors import InvalidTask, UnknownName, suggestion
-from tasks.families import Family
+from tasks.errors import InvalidTask, UnknownName, brief, suggestion, word
+from tasks.files import check_json, read_json_object, write_text
 from tasks.measures import ALIASES, MEASURES, canonical
 
+if TYPE_CHECKING:  # pydantic leaves the types of private attributes alone
+    from tasks.families import Family
+
 SCHEMA_NAME = "task.schema.json"
-MAX_FILE_BYTES = 2**20
-MAX_DEPTH = 50
+MAX_NAME = 255
+"""Bytes of one file name, as file systems have it."""
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+GUARANTEES = ("network", "filesystem", "memory", "pids", "cpu", "disk", "time")
+"""What a runtime may enforce, and a task may demand."""
 
 Difficulty = Literal["easy", "medium", "hard"]
 
@@ -43,6 +60,11 @@ TASK_TYPES: dict[str, TaskType] = {
     "image_classification": TaskType(family="image_classification", primary="accuracy"),
     "text_classification": TaskType(family="text_classification", primary="accuracy"),
     "clustering": TaskType(family="clustering", primary="adjusted_rand"),
+    "anomaly_detection": TaskType(family="anomaly", primary="roc_auc"),
+    "causal_effect": TaskType(family="causal", primary="rmse"),
+    "survival": TaskType(family="survival", primary="concordance"),
+    "relational": TaskType(family="relational", primary="accuracy"),
+    "multilabel": TaskType(family="multilabel", primary="macro_roc_auc"),
     "multi_modal": TaskType(family="multi_modal", primary="accuracy"),
     "general": TaskType(family=None, primary=None),
     "custom": TaskType(family=None, primary=None),
@@ -84,20 +106,18 @@ class Criterion:
             raise ValueError(f"unknown criterion{suggestion(key, known_criteria())}")
         if bound == "required":
             return cls(key=key, bound="required", subject=subject, threshold=_required(value))
-        if isinstance(value, bool) or not isinstance(value, int | float) or value - value != 0:
-            raise ValueError(f"the threshold must be a finite number, not {value!r}")
         return cls(
             key=key,
             bound="min" if bound == "min" else "max",
             subject=subject,
-            threshold=float(value),
+            threshold=_finite(value),
         )
 
 
 def known_criteria() -> list[str]:
     """Every criterion key that needs no custom validator."""
-    keys = [f"{'min' if m.greater_is_better else 'max'}_{n}" for n, m in MEASURES.items()]
-    keys += [f"min_{alias}" for alias in ALIASES]
+    measured = {**MEASURES, **{alias: MEASURES[name] for alias, name in ALIASES.items()}}
+    keys = [f"{'min' if m.greater_is_better else 'max'}_{n}" for n, m in measured.items()]
     return [*keys, "max_training_time", *(f"required_{name}" for name in ARTEFACTS)]
 
 
@@ -106,7 +126,19 @@ def _known(bound: str, subject: str, *, open_ended: bool) -> bool:
         return subject in ARTEFACTS
     if open_ended:
         return bool(subject)
-    return subject in MEASURES or (bound, subject) == ("max", "training_time")
+    if measure := MEASURES.get(subject):
+        # A bound on the wrong side, such as `min_rmse`, would pass the worst and fail the best.
+        return measure.greater_is_better == (bound == "min")
+    return (bound, subject) == ("max", "training_time")
+
+
+def _finite(value: Any) -> float:
+    if not isinstance(value, bool) and isinstance(value, int | float):
+        with suppress(OverflowError):  # an integer may be larger than any float
+            number = float(value)
+            if math.isfinite(number):
+                return number
+    raise ValueError(f"the threshold must be a finite number, not {brief(value)}")
 
 
 def _required(value: Any) -> float | tuple[str, ...]:
@@ -115,19 +147,23 @@ def _required(value: Any) -> float | tuple[str, ...]:
             check_relative(item)
         return tuple(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return float(value)
-    raise ValueError(f"must be a count or a list of names, not {value!r}")
+        return _finite(value)
+    raise ValueError(f"must be a count or a list of names, not {brief(value)}")
 
 
 def check_relative(name: str) -> str:
     """Refuse a path that could leave its folder.
 
     Raises:
-        ValueError: `name` is absolute, climbs, or holds control characters.
+        ValueError: `name` is absolute, climbs, is hidden, names nothing, holds control characters,
+            or is longer than file systems allow.
     """
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or not name.isprintable():
-        raise ValueError(f"{name!r} is not a plain relative path")
+    # A dot at the front is what keys and settings hide behind, and what `..` begins with.
+    hidden = any(part.startswith(".") for part in path.parts)
+    plain = not path.is_absolute() and not hidden and name.isprintable()
+    if not plain or not path.parts or max(len(part.encode()) for part in path.parts) > MAX_NAME:
+        raise ValueError(f"{brief(name)} is not a plain relative path")
     return name
 
 
@@ -142,27 +178,36 @@ class Task(BaseModel):
     description: str = ""
     task_type: str
     difficulty: Difficulty = "medium"
-    estimated_time: str | int = ""
+    estimated_time: StrictStr | StrictInt = ""
     """For people: minutes as a number, or words such as "30 minutes"."""
     data_requirements: dict[str, Any] = Field(default_factory=dict)
     """`generate_synthetic`, `dataset_type`, `copy_files`, and the parameters of the family."""
     evaluation_criteria: dict[str, Any] = Field(default_factory=dict)
     instructions: str = ""
     expected_outputs: list[str] | dict[str, str] = Field(default_factory=list)
+    requires: dict[str, StrictBool] = Field(default_factory=dict)
+    """Guarantees without which it is not run, such as `{"network": true}`."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """Free; `tags` (list), `author`, `license` and `source` are shown."""
     version: str = "1.0"
 
     _folder: Path | None = PrivateAttr(default=None)
-    _family: Family | None = PrivateAttr(default=None)
+    _family: "Family | None" = PrivateAttr(default=None)
     _criteria: tuple[Criterion, ...] = PrivateAttr(default=())
+
+    @validator(mode="before")
+    @classmethod
+    def _can_be_saved(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            check_json(dict(data))
+        return data
 
     @field_validator("id")
     @classmethod
     def _plain_id(cls, value: str) -> str:
         if not ID.fullmatch(value) or ".." in value:
             raise ValueError(
-                f"{value[:100]!r} is no task id: letters, digits, '_', '-' and '.', at most 80"
+                f"{brief(value)} is no task id: letters, digits, '_', '-' and '.', at most 80"
             )
         return value
 
@@ -170,7 +215,15 @@ class Task(BaseModel):
     @classmethod
     def _known_type(cls, value: str) -> str:
         if value not in TASK_TYPES and value not in plugins.names("validator"):
-            raise ValueError(f"no task type {value!r}{suggestion(value, TASK_TYPES)}")
+            raise ValueError(f"no task type {brief(value)}{suggestion(value, TASK_TYPES)}")
+        return value
+
+    @field_validator("requires")
+    @classmethod
+    def _known_guarantees(cls, value: dict[str, bool]) -> dict[str, bool]:
+        for name in value:
+            if name not in GUARANTEES:
+                raise ValueError(f"no guarantee {brief(name)}{suggestion(name, GUARANTEES)}")
         return value
 
     @validator(mode="after")
@@ -189,7 +242,7 @@ class Task(BaseModel):
     # --- what the file means -------------------------------------------------------------------
 
     @property
-    def family(self) -> Family | None:
+    def family(self) -> "Family | None":
         """The checked parameters of the data; None where the task has no generated data."""
         return self._family
 
@@ -202,6 +255,11 @@ class Task(BaseModel):
     def folder(self) -> Path | None:
         """Where the task file lies; None for a task made in memory."""
         return self._folder
+
+    @property
+    def demands(self) -> tuple[str, ...]:
+        """The guarantees that must be enforced while an agent works on it."""
+        return tuple(name for name, wanted in self.requires.items() if wanted)
 
     @property
     def tags(self) -> list[str]:
@@ -227,22 +285,39 @@ class Task(BaseModel):
         return known.primary if known else None
 
     def definition(self) -> dict[str, Any]:
-        """Return the task as its JSON object, every field written out."""
-        return self.model_dump(mode="json", by_alias=True)
+        """Return the task as its JSON object; every field is written out, demands if there are."""
+        without = None if self.requires else {"requires"}
+        return self.model_dump(mode="json", by_alias=True, exclude=without)
+
+    def __eq__(self, other: object) -> bool:
+        """Tasks are equal if their definitions are, wherever they were read from."""
+        return isinstance(other, Task) and self.definition() == other.definition()
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.version))
 
     # --- files -----------------------------------------------------------------------------------
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], *, source: str = "task") -> Self:
+    def from_dict(
+        cls, data: Mapping[str, Any], *, source: str = "task", folder: Path | None = None
+    ) -> Self:
         """Check a definition.
+
+        Args:
+            data: The JSON object.
+            source: What a message calls it.
+            folder: Where the files of `copy_files` lie.
 
         Raises:
             InvalidTask: One line: where, what is wrong, what would do.
         """
         try:
-            return cls.model_validate(data)
+            task = cls.model_validate(data)
         except ValidationError as error:
             raise InvalidTask(f"{source}: {_explain(error, data)}") from error
+        task._folder = folder  # noqa: SLF001 - its own class
+        return task
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -252,9 +327,8 @@ class Task(BaseModel):
             InvalidTask: The file cannot be read, is no JSON object, or says something unknown.
         """
         file = Path(path)
-        task = cls.from_dict(read_json_object(file), source=str(file))
-        task._folder = file.resolve().parent  # noqa: SLF001 - its own class
-        return task
+        data = read_json_object(file)
+        return cls.from_dict(data, source=str(file), folder=file.resolve().parent)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the definition, with `$schema` so that editors can check it; return the path."""
@@ -264,14 +338,18 @@ class Task(BaseModel):
         return file
 
 
-def _family_of(task: Task) -> Family | None:
+def _family_of(task: Task) -> "Family | None":
     wanted = dict(task.data_requirements)
     wanted.pop("copy_files", None)
     synthetic = wanted.pop("generate_synthetic", None)
     if synthetic is not None and not isinstance(synthetic, bool):
-        raise ValueError(f"data_requirements.generate_synthetic must be a boolean: {synthetic!r}")
+        raise ValueError(
+            f"data_requirements.generate_synthetic must be a boolean: {brief(synthetic)}"
+        )
     known = TASK_TYPES.get(task.task_type)
-    name = wanted.pop("dataset_type", None) or (known.family if known else None)
+    name = wanted.pop("dataset_type", None)
+    if name is None and known:
+        name = known.family
     if name is None:
         if wanted:
             raise ValueError(
@@ -280,7 +358,9 @@ def _family_of(task: Task) -> Family | None:
             )
         return None
     if not isinstance(name, str):
-        raise ValueError(f"data_requirements.dataset_type must be a name, not {name!r}")  # noqa: TRY004
+        raise ValueError(  # noqa: TRY004 - pydantic turns ValueError into ours
+            f"data_requirements.dataset_type must be a name, not {brief(name)}"
+        )
     try:
         family: type[Family] = plugins.load("family", name)
     except UnknownName as error:
@@ -296,102 +376,26 @@ def _criterion(key: str, value: Any, *, open_ended: bool) -> Criterion:
     try:
         return Criterion.parse(key, value, open_ended=open_ended)
     except ValueError as error:
-        raise ValueError(f"evaluation_criteria.{key}: {error}") from error
+        raise ValueError(f"evaluation_criteria.{word(key)}: {error}") from error
 
 
 def _first(error: ValidationError, known: list[str]) -> str:
     """Return `key.path: what is wrong` for the first problem of a pydantic error."""
     problem = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in problem["loc"])
+    path = ".".join(word(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         message = f"unknown key{suggestion(str(problem['loc'][-1]), known)}"
     elif problem["type"] not in {"value_error", "missing"}:
-        message = f"{_short(problem['input'])}: {message[0].lower()}{message[1:]}"
+        message = f"{brief(problem['input'])}: {message[0].lower()}{message[1:]}"
     return f"{path}: {message}" if path else message
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - one line on a terminal
 
 
 def _explain(error: ValidationError, data: Any) -> str:
     if not isinstance(data, Mapping):
-        return f"a task must be a JSON object, not {_short(data)}"
+        return f"a task must be a JSON object, not {brief(data)}"
     known = [field.alias or name for name, field in Task.model_fields.items()]
     return _first(error, known)
-
-
-def read_json_object(file: Path) -> dict[str, Any]:
-    """Read a JSON object somebody else wrote: size, depth and double keys are checked.
-
-    Raises:
-        InvalidTask: It cannot be read or is not one JSON object.
-    """
-    try:
-        size = file.stat().st_size
-        if not file.is_file():
-            raise InvalidTask(f"{file}: not a regular file")
-        if size > MAX_FILE_BYTES:
-            raise InvalidTask(f"{file}: {size:,} bytes; a task file holds at most 1 MiB")
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InvalidTask(f"{file}: {reason}") from error
-    try:
-        data = json.loads(text, object_pairs_hook=_no_double_keys, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidTask(f"{file}: not valid JSON: {why}") from error
-    if not isinstance(data, dict):
-        raise InvalidTask(f"{file}: a task must be a JSON object, not {_short(data)}")
-    if _depth(data) > MAX_DEPTH:
-        raise InvalidTask(f"{file}: nested too deeply; at most {MAX_DEPTH} levels")
-    return data
-
-
-def _no_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r} stands twice")
-        found[key] = value
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _depth(value: Any) -> int:
-    deepest, stack = 0, [(value, 1)]
-    while stack:
-        item, depth = stack.pop()
-        deepest = max(deepest, depth)
-        children = item.values() if isinstance(item, dict) else item
-        if isinstance(item, dict | list):
-            stack.extend((child, depth + 1) for child in children)
-    return deepest
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: aside, then `os.replace`.
-
-    Raises:
-        OSError: It cannot be written; what was there before is untouched.
-    """
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", text=True)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(aside, 0o644)  # noqa: PTH101 - mkstemp's 0600 is not what people expect of a file
-        os.replace(aside, path)  # noqa: PTH105
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
 
 
 def json_schema() -> dict[str, Any]:
@@ -399,11 +403,14 @@ def json_schema() -> dict[str, Any]:
     schema = Task.model_json_schema(by_alias=True)
     families = {name: plugins.load("family", name) for name in plugins.BUILT_IN["family"]}
     parameters: dict[str, Any] = {}
-    for family in families.values():
-        for key, value in family.model_json_schema().get("properties", {}).items():
-            parameters.setdefault(key, {"description": value.get("description", "")})
+    for name, family in families.items():
+        for key in family.model_fields:
+            users = parameters.setdefault(key, {"description": "of"})
+            users["description"] += f" {name}"
     properties = schema["properties"]
+    properties["id"]["pattern"] = f"^{ID.pattern}$"
     properties["task_type"]["enum"] = sorted(TASK_TYPES)
+    properties["requires"]["propertyNames"] = {"enum": list(GUARANTEES)}
     properties["data_requirements"] = {
         "type": "object",
         "properties": {

@@ -9,11 +9,14 @@ from tasks.datasets.folders import (
     write_private,
     write_public,
 )
+from tasks.datasets.writer import fix_times, put_files
 
 __all__ = [
     "description",
     "digests",
     "draw",
+    "fix_times",
+    "put_files",
     "read_contract",
     "read_private",
     "write_private",

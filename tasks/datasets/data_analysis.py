@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import detectors
 from tasks.datasets.facts import notes
 from tasks.datasets.population import Population, random_population
 from tasks.errors import InvalidTask
 from tasks.families import DataAnalysis
+from tasks.insights.catalogue import KINDS
+from tasks.insights.kind import Kind
+from tasks.insights.sample import Sample
 from tasks.instance import CHUNK_ROWS, Facts, Instance, PlantedFact, Streams, Table
 
 ATTEMPTS = 30
@@ -33,11 +35,12 @@ def draw(params: DataAnalysis, streams: Streams) -> Instance:
         own = streams.child(f"attempt {attempt}")
         population = random_population(params.n_features, wanted, params.n_samples, own)
         table = _table(population, own, params.n_samples)
-        planted = tuple(_fact(kind, population) for kind in wanted)
-        found = detectors.find(_visible(table))
-        missed = tuple(fact.type for fact in planted if not found.strongest(fact.type, fact.args))
+        seen = Sample(_visible(table))
+        planted = tuple(_fact(KINDS[kind], population, seen) for kind in wanted)
+        missed = tuple(kind for kind, fact in zip(wanted, planted, strict=True) if fact is None)
         if not missed:
-            return _instance(params, population, own, table, planted)
+            held = tuple(fact for fact in planted if fact is not None)
+            return _instance(params, population, own, table, held)
     raise InvalidTask(
         f"data_requirements: {ATTEMPTS} draws of {params.n_samples} rows and {params.n_features} "
         f"features never showed every fact, at last not {', '.join(missed)}; ask for more rows"
@@ -51,15 +54,15 @@ def _instance(
     table: Table,
     planted: tuple[PlantedFact, ...],
 ) -> Instance:
-    columns = tuple(table.chunk(0))
+    rows = table.chunk(0)
 
     def redraw(n: int) -> Mapping[str, NDArray[Any]]:
         return _table(population, streams.child("redraw"), n).columns()
 
     return Instance(
         public={"data": table},
-        notes=notes(params.n_samples, columns),
-        facts=Facts(planted=planted, columns=columns, redraw=redraw),
+        notes=notes(params.n_samples, rows),
+        facts=Facts(planted=planted, columns=tuple(rows), redraw=redraw),
         details={"planted": [fact.text for fact in planted], **population.describe()},
     )
 
@@ -81,16 +84,17 @@ def _visible(table: Table) -> Mapping[str, NDArray[Any]]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _fact(kind: str, population: Population) -> PlantedFact:
-    args = population.truth(kind)
-    return PlantedFact(type=kind, args=args, text=_TEXTS[kind].format(**args))
+def _fact(kind: Kind, population: Population, seen: Sample) -> PlantedFact | None:
+    """Return the fact of this type if the detectors find it in the table, else None.
 
-
-_TEXTS = {
-    "relevant_features": "the outcome depends on {columns} and on no other column",
-    "interaction": "the product of {columns} acts on the outcome",
-    "redundant_pair": "{columns} are near-copies",
-    "outliers": "{column} holds gross outliers",
-    "missingness": "cells of {column} are missing, {mechanism}, driver {driver}",
-    "change_point": "the level of {column} changes at time {at}",
-}
+    A fact with columns of its own need not be the strongest of its type, only be there.
+    """
+    args = population.truth(kind.type)
+    if kind.type not in population.added:
+        foreign = frozenset(population.order) - frozenset(population.names)
+        if not kind.strongest(seen, args, foreign - set(args.get("columns", ()))):
+            return None
+    elif not kind.holds(seen, args):
+        return None
+    args = dict(kind.measured(seen, args))
+    return PlantedFact(type=kind.type, args=args, text=kind.text(args))

@@ -34,6 +34,19 @@ def submission_form(contract: Contract) -> str:
             f"- `proba_{contract.classes[0]}` … `proba_{contract.classes[-1]}` ({required}): "
             "class probabilities; a row sums to 1"
         )
+        columns += _costs(contract)
+    elif contract.kind == "multilabel":
+        first, last = contract.classes[0], contract.classes[-1]
+        required = "required" if contract.probabilities else "optional"
+        columns.append(
+            f"- `proba_{first}` … `proba_{last}` ({required}): the probability of each label, "
+            "in [0, 1]; they need not sum to 1"
+        )
+        optional = "optional; without them, labels" if contract.probabilities else "without them"
+        columns.append(
+            f"- `label_{first}` … `label_{last}` ({optional} more likely than 0.5 count as "
+            "there): 1 where the label is there, else 0"
+        )
     elif contract.kind == "values":
         columns.append(f"- `{contract.target}`: the predicted number, finite")
         columns += [f"- `q{level:g}`: the {level:g} quantile" for level in contract.quantiles]
@@ -45,6 +58,15 @@ def submission_form(contract: Contract) -> str:
         f"with the columns\n\n{form}\n\n`sample_submission.csv` has this form. "
         "`bash $HOME/validate_submission.sh` checks yours without scoring it."
     )
+
+
+def _costs(contract: Contract) -> list[str]:
+    """Return what each confusion costs, a line per true class, in the list of columns."""
+    return [
+        f"- where class {true} is true, saying "
+        + ", ".join(f"{c} costs {cost:g}" for c, cost in zip(contract.classes, row, strict=True))
+        for true, row in zip(contract.classes, contract.costs, strict=False)
+    ]
 
 
 def _files(task: Task, instance: Instance) -> str:

@@ -3,15 +3,17 @@
 Rows are made of IEEE-exact operations on random numbers only, so every build draws the same bits.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tasks.detectors import OUTCOME, ROW, TIME
+from tasks.insights.catalogue import KINDS
+from tasks.insights.kind import Chunk, Planted, Setting
+from tasks.insights.sample import OUTCOME, ROW, TIME
 from tasks.instance import CHUNK_ROWS, Floats, Streams, on_grid
 
 SHAPES = ("normal", "uniform", "triangular", "skewed")
@@ -59,6 +61,12 @@ class Population:
     """First time, time between rows, and rows in the table the agent gets."""
     mirrored: bool
     """Whether the near-copy has the opposite sign."""
+    timed: bool = False
+    """Whether rows have a time."""
+    added: Mapping[str, Planted] = field(default_factory=dict)
+    """Facts that bring columns of their own, by type, in the order in which they are made."""
+    order: tuple[str, ...] = ()
+    """Names of all features in the order of the table; those of the population if empty."""
 
     def rows(self, streams: Streams, k: int, n_rows: int) -> dict[str, NDArray[Any]]:
         """Return chunk `k` of a table of `n_rows` rows."""
@@ -66,18 +74,33 @@ class Population:
         row = np.arange(first, min(first + CHUNK_ROWS, n_rows), dtype=np.int64)
         z = self._latent(streams, k, len(row))
         outcome = self._outcome(z, streams.stream("outcome", k).standard_normal(len(row)))
+        start, step, own = self.clock
+        chunk = Chunk(
+            k=k,
+            position=row * own // n_rows,
+            rows=own,
+            lead=z[self.roles.additive[0]].copy(),
+            outcome=outcome,
+            columns={ROW: row},
+        )
         self._spoil(z, streams, k, row >= self._change_row(n_rows))
-        columns: dict[str, NDArray[Any]] = {ROW: row}
-        if self.roles.shifting is not None:
-            start, step, own = self.clock
-            columns[TIME] = start + step * (row * own // n_rows)
+        if self.timed:
+            chunk.columns[TIME] = start + step * chunk.position
         for j, name in enumerate(self.names):
-            columns[name] = on_grid(self.location[j] + self.scale[j] * z[j])
-        columns[OUTCOME] = on_grid(self.location[-1] + self.scale[-1] * outcome)
-        return columns
+            chunk.columns[name] = on_grid(self.location[j] + self.scale[j] * z[j])
+        for kind, fact in self.added.items():
+            fact.act(chunk, streams.child(kind))
+        chunk.columns[OUTCOME] = on_grid(self.location[-1] + self.scale[-1] * outcome)
+        for kind, fact in self.added.items():
+            fact.finish(chunk, streams.child(kind))
+        clock = [TIME] if self.timed else []
+        features = self.order or self.names
+        return {name: chunk.columns[name] for name in (ROW, *clock, *features, OUTCOME)}
 
     def truth(self, kind: str) -> dict[str, Any]:
         """Return the arguments of the planted fact of this type."""
+        if kind in self.added:
+            return dict(self.added[kind].args)
         roles, names = self.roles, self.names
         relevant = (*roles.additive, *(roles.product or ()))
         column: dict[str, int | None] = {
@@ -91,14 +114,17 @@ class Population:
             "redundant_pair": roles.twins,
         }
         if kind in columns:
-            return {"columns": tuple(sorted(names[j] for j in columns[kind] or ()))}
+            own = [names[j] for j in columns[kind] or ()]
+            if kind == "relevant_features":
+                own += [name for fact in self.added.values() for name in fact.relevant]
+            return {"columns": tuple(sorted(own))}
         args: dict[str, Any] = {"column": names[column[kind] or 0]}
         if kind == "missingness":
             driver = None if roles.driver is None else names[roles.driver]
             args |= {"mechanism": "MCAR" if driver is None else "MAR", "driver": driver}
         if kind == "change_point":
-            start, step, own = self.clock
-            args["at"] = start + step * self._change_row(own)
+            start, step, rows = self.clock
+            args["at"] = start + step * self._change_row(rows)
         return args
 
     def describe(self) -> dict[str, Any]:
@@ -157,7 +183,10 @@ class Population:
 def random_population(
     n_features: int, facts: Sequence[str], n_rows: int, streams: Streams
 ) -> Population:
-    """Draw who does what, and how strongly, for a table of `n_rows` rows."""
+    """Draw who does what, and how strongly, for a table of `n_rows` rows.
+
+    Facts that the population does not make itself bring columns beside the `n_features`.
+    """
     rng = streams.stream("structure")
     roles = _roles(rng, n_features, facts)
     low, high = on_grid(np.array([0.03 + 0.04 * rng.random(), 0.3 + 0.2 * rng.random()]))
@@ -165,8 +194,11 @@ def random_population(
     signs = np.where(rng.random(len(roles.additive)) < 0.5, -1.0, 1.0)  # noqa: PLR2004
     bent = tuple(bool(j > 0 and u < 0.4) for j, u in enumerate(rng.random(len(roles.additive))))  # noqa: PLR2004
     sizes = on_grid(0.65 + 0.25 * rng.random(len(roles.additive)))
-    return Population(
-        names=_names(rng, n_features),
+    added = [kind for kind in KINDS if kind in facts and KINDS[kind].plant is not None]
+    n_added = sum(KINDS[kind].n_columns for kind in added)
+    names = _names(rng, n_features, n_added)
+    population = Population(
+        names=names[:n_features],
         shapes=_shapes(rng, n_features, roles),
         location=on_grid(200 * rng.random(n_features + 1) - 100, 1),
         scale=on_grid(1 + 20 * rng.random(n_features + 1), 1),
@@ -182,7 +214,33 @@ def random_population(
         ),
         clock=(int(rng.integers(1_000, 50_000)), int(rng.integers(1, 61)), n_rows),
         mirrored=bool(rng.random() < 0.5),  # noqa: PLR2004
+        timed=any(KINDS[kind].ordered for kind in facts),
     )
+    return _with_facts(population, added, names[n_features:], streams) if added else population
+
+
+def _with_facts(
+    population: Population, kinds: Sequence[str], names: Sequence[str], streams: Streams
+) -> Population:
+    """Plant facts that bring their own columns, and mix these among the others."""
+    start, step, rows = population.clock
+    free, added = list(names), {}
+    for kind in kinds:
+        plant = KINDS[kind].plant
+        if plant is None:
+            continue
+        own = [free.pop() for _ in range(KINDS[kind].n_columns)]
+        setting = Setting(
+            names=own,
+            lead_sign=float(np.sign(population.effects[0])),
+            rows=rows,
+            step=step,
+            start=start,
+        )
+        added[kind] = plant(streams.child(kind).stream("structure"), setting)
+    every = (*population.names, *names)
+    mixed = streams.stream("order of columns").permutation(len(every))
+    return replace(population, added=added, order=tuple(every[int(j)] for j in mixed))
 
 
 def _roles(rng: Generator, p: int, facts: Sequence[str]) -> Roles:
@@ -211,9 +269,9 @@ def _roles(rng: Generator, p: int, facts: Sequence[str]) -> Roles:
     )
 
 
-def _names(rng: Generator, p: int) -> tuple[str, ...]:
-    """Return names that mean nothing and are in no order."""
-    return tuple(f"v{100 + int(number)}" for number in rng.permutation(900)[:p])
+def _names(rng: Generator, p: int, more: int) -> tuple[str, ...]:
+    """Return p names, and more, that mean nothing and are in no order."""
+    return tuple(f"v{100 + int(number)}" for number in rng.permutation(900)[: p + more])
 
 
 def _shapes(rng: Generator, p: int, roles: Roles) -> tuple[str, ...]:

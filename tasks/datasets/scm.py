@@ -7,7 +7,7 @@ Source: the mechanisms follow the structural-causal-model priors of TabPFN (Holl
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,33 @@ MECHANISMS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+LARGEST = 12.0
+"""Values of a rich graph are cut here: products of heavy tails would leave any scale."""
+
+
+def _uniform(rng: Generator, n: int) -> Array:
+    return (rng.random(n, dtype=np.float32) - np.float32(0.5)) * np.float32(np.sqrt(12.0))
+
+
+def _skewed(rng: Generator, n: int) -> Array:
+    u = rng.random(n, dtype=np.float32)
+    return (u * u - np.float32(1 / 3)) * np.float32(np.sqrt(45 / 4))
+
+
+def _heavy(rng: Generator, n: int) -> Array:
+    z = rng.standard_normal(n, dtype=np.float32)
+    return z * np.abs(z) * np.float32(np.sqrt(1 / 3))
+
+
+NOISES: dict[str, Callable[[Generator, int], Array]] = {
+    "normal": lambda rng, n: rng.standard_normal(n, dtype=np.float32),
+    "uniform": _uniform,
+    "skewed": _skewed,
+    "heavy": _heavy,
+}
+"""Laws of a column's own noise, each with mean 0 and variance 1."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
     """`weight · standardised mechanism(x_first [· x_second])`."""
@@ -76,14 +103,7 @@ class Term:
     def standardised(self, x: Sequence[Array] | Array) -> "Term":
         """Return the term with mean 0 and variance weight² over the pilot columns `x`."""
         shift, scale = moments(self.raw(x))
-        return Term(
-            weight=self.weight,
-            mechanism=self.mechanism,
-            first=self.first,
-            second=self.second,
-            shift=shift,
-            scale=scale,
-        )
+        return replace(self, shift=shift, scale=scale)
 
     def describe(self) -> dict[str, object]:
         """Return what a manifest tells about the term."""
@@ -99,6 +119,8 @@ class Node:
     noise: float
     shift: float
     scale: float
+    law: str = "normal"
+    """Law of the noise, a key of NOISES."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +128,24 @@ class Covariates:
     """The joint law of the columns; every column has mean 0 and variance 1."""
 
     nodes: tuple[Node, ...]
+    rich: bool = False
 
     def sample(self, rng: Generator, n: int) -> Columns:
         """Draw n rows, (n_features, n), not yet rounded."""
+        if self.rich:
+            return self._rich_sample(rng, n)
         x = rng.standard_normal((len(self.nodes), n), dtype=np.float32)
         for j, node in enumerate(self.nodes):
             if node.terms:
                 x[j] = _settled(node, x, j)
+        return x
+
+    def _rich_sample(self, rng: Generator, n: int) -> Columns:
+        x = np.empty((len(self.nodes), n), dtype=np.float32)
+        for j, node in enumerate(self.nodes):
+            x[j] = NOISES[node.law](rng, n)
+            settled = _settled(node, x, j) if node.terms else x[j]
+            x[j] = np.clip(settled, -LARGEST, LARGEST)
         return x
 
 
@@ -154,12 +187,45 @@ def random_covariates(rng: Generator, n_features: int, pilot: Columns) -> Covari
     return Covariates(tuple(nodes))
 
 
+def rich_covariates(
+    rng: Generator, n_features: int, pilot: Columns, noise: Generator
+) -> Covariates:
+    """Draw a causal graph with every mechanism, products of two parents and four laws of noise.
+
+    Args:
+        rng: The stream of the structure.
+        n_features: Number of columns.
+        pilot: (n_features, n), overwritten with the pilot columns.
+        noise: The stream of the pilot's noise.
+    """
+    nodes: list[Node] = []
+    laws, names = tuple(NOISES), tuple(MECHANISMS)
+    for j in range(n_features):
+        parents = [int(k) for k in rng.permutation(j)[: int(rng.integers(0, min(j, 3) + 1))]]
+        law = laws[int(rng.integers(len(laws)))]
+        pilot[j] = NOISES[law](noise, pilot.shape[1])
+        terms = [_edge(rng, parent, pilot, names) for parent in parents]
+        if len(parents) > 1 and rng.random() < 0.5:  # noqa: PLR2004 - a fair coin
+            both = Term(weight=weight(rng, 0.4, 1.0), mechanism="linear", first=parents[0])
+            terms.append(replace(both, second=parents[1]).standardised(pilot))
+        node = Node(terms=tuple(terms), noise=_noise(rng), shift=0.0, scale=1.0, law=law)
+        if terms:
+            shift, scale = moments(_settled(node, pilot, j))
+            node = replace(node, shift=shift, scale=scale)
+            pilot[j] = _settled(node, pilot, j)
+        np.clip(pilot[j], -LARGEST, LARGEST, out=pilot[j])
+        nodes.append(node)
+    return Covariates(tuple(nodes), rich=True)
+
+
 def _noise(rng: Generator) -> float:
     return float(on_grid(0.6 + 0.8 * rng.random(1), 3)[0])
 
 
-def _edge(rng: Generator, parent: int, pilot: Columns) -> Term:
-    names = ("linear", "linear", "hinge", "step", "bend")
+EDGES = ("linear", "linear", "hinge", "step", "bend")
+
+
+def _edge(rng: Generator, parent: int, pilot: Columns, names: Sequence[str] = EDGES) -> Term:
     name = names[int(rng.integers(len(names)))]
     return Term(weight=weight(rng, 0.4, 1.0), mechanism=name, first=parent).standardised(pilot)
 
@@ -172,21 +238,27 @@ def weight(rng: Generator, low: float, high: float) -> float:
 
 
 def random_function(
-    rng: Generator, relevant: Sequence[int], interactions: int, pilot: Floats
+    rng: Generator,
+    relevant: Sequence[int],
+    interactions: int,
+    pilot: Floats,
+    *,
+    rich: bool = False,
 ) -> tuple[Term, ...]:
     """Draw an additive function of the relevant columns plus products of pairs of them.
 
     Two thirds of the main effects are monotone, so that linear models get part of the way and
-    leave part of it to those who look further.
+    leave part of it to those who look further; a rich function has boxes too, also of products.
     """
-    names = ("linear", "linear", "hinge", "step", "bend", "wave")
+    names = ("linear", "linear", "hinge", "step", "bend", "wave", *(["box"] if rich else []))
+    of_products = ("linear", "step", *(["box"] if rich else []))
     terms = []
     for column in relevant:
         name = names[int(rng.integers(len(names)))]
         terms.append(Term(weight=weight(rng, 0.5, 1.0), mechanism=name, first=column))
     for _ in range(interactions if len(relevant) > 1 else 0):
         first, second = (relevant[int(i)] for i in rng.permutation(len(relevant))[:2])
-        name = ("linear", "step")[int(rng.integers(2))]
+        name = of_products[int(rng.integers(len(of_products)))]
         effect = weight(rng, 0.4, 0.8)
         terms.append(Term(weight=effect, mechanism=name, first=first, second=second))
     return tuple(term.standardised(pilot) for term in terms)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tasks.datasets import scm
@@ -39,7 +40,7 @@ Function = tuple[scm.Term, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Frame:
+class Frame:
     """What the three families share: the columns' law, the relevant ones, a pilot sample."""
 
     covariates: scm.Covariates
@@ -53,29 +54,48 @@ class _Frame:
         return on_grid(self.covariates.sample(self.streams.stream(f"{part}/features", chunk), n))
 
 
-def _frame(n_features: int, streams: Streams) -> _Frame:
-    structure = streams.stream("structure")
-    noise = streams.stream("pilot").standard_normal((n_features, scm.PILOT_ROWS), dtype=np.float32)
-    covariates = scm.random_covariates(structure, n_features, noise)
+def frame_of(n_features: int, streams: Streams, *, rich: bool = False) -> Frame:
+    """Draw the causal graph of the columns, and which of them act on the target."""
+    structure, noise = streams.stream("structure"), streams.stream("pilot")
+    if rich:
+        pilot = np.empty((n_features, scm.PILOT_ROWS), dtype=np.float32)
+        covariates = scm.rich_covariates(structure, n_features, pilot, noise)
+    else:
+        pilot = noise.standard_normal((n_features, scm.PILOT_ROWS), dtype=np.float32)
+        covariates = scm.random_covariates(structure, n_features, pilot)
+    relevant = relevant_of(structure, n_features)
+    return Frame(covariates=covariates, relevant=relevant, pilot=on_grid(pilot), streams=streams)
+
+
+def relevant_of(rng: Generator, n_features: int) -> tuple[int, ...]:
+    """Draw which columns act on the target."""
     n_relevant = max(2, round(0.6 * n_features)) if n_features <= 20 else 12  # noqa: PLR2004
-    relevant = tuple(sorted(int(j) for j in structure.permutation(n_features)[:n_relevant]))
-    return _Frame(covariates=covariates, relevant=relevant, pilot=on_grid(noise), streams=streams)
+    return tuple(sorted(int(j) for j in rng.permutation(n_features)[:n_relevant]))
+
+
+def class_functions(
+    params: Classification, relevant: Sequence[int], pilot: Floats, streams: Streams
+) -> list[Function]:
+    """Draw the score of each class, a function of up to six relevant columns."""
+    rng = streams.stream("target")
+    functions = []
+    for _ in range(params.n_classes):
+        some = sorted(relevant[int(i)] for i in rng.permutation(len(relevant))[:6])
+        rich = params.structure == "rich"
+        functions.append(scm.random_function(rng, some, params.interactions, pilot, rich=rich))
+    return functions
 
 
 def classification(params: Classification, streams: Streams) -> Instance:
     """Draw K classes whose Bayes accuracy is `params.ceiling`."""
-    frame = _frame(params.n_features, streams)
-    rng = streams.stream("target")
-    functions = []
-    for _ in range(params.n_classes):
-        some = [frame.relevant[int(i)] for i in rng.permutation(len(frame.relevant))[:6]]
-        functions.append(scm.random_function(rng, sorted(some), params.interactions, frame.pilot))
+    frame = frame_of(params.n_features, streams)
+    functions = class_functions(params, frame.relevant, frame.pilot, streams)
     scores = [_centred(function, frame.pilot) for function in functions]
 
     def accuracy(temperature: float) -> float:
-        return float(_softmax(scores, temperature).max(axis=0).mean())
+        return float(softmax(scores, temperature).max(axis=0).mean())
 
-    temperature = _root(accuracy, params.ceiling, 0.01, 200.0)
+    temperature = root(accuracy, params.ceiling, 0.01, 200.0)
     offsets = [float(_offset(function, frame.pilot)) for function in functions]
 
     def posterior(x: Floats) -> Floats:
@@ -83,7 +103,7 @@ def classification(params: Classification, streams: Streams) -> Instance:
             scm.evaluate(function, x) - offset
             for function, offset in zip(functions, offsets, strict=True)
         ]
-        return _softmax(centred, temperature)
+        return softmax(centred, temperature)
 
     details = {
         "relevant": [f"f{j}" for j in frame.relevant],
@@ -95,7 +115,7 @@ def classification(params: Classification, streams: Streams) -> Instance:
 
 def imbalanced(params: Imbalanced, streams: Streams) -> Instance:
     """Draw two classes; class 1 has the prevalence r / (1 + r), r = `params.imbalance_ratio`."""
-    frame = _frame(params.n_features, streams)
+    frame = frame_of(params.n_features, streams)
     rng = streams.stream("target")
     function = scm.random_function(rng, frame.relevant, 2, frame.pilot)
     prevalence = params.imbalance_ratio / (1 + params.imbalance_ratio)
@@ -104,13 +124,13 @@ def imbalanced(params: Imbalanced, streams: Streams) -> Instance:
     score = scm.evaluate(function, frame.pilot)
 
     def share(offset: float) -> float:
-        return float(_softmax([np.zeros_like(score), score + offset], slope)[1].mean())
+        return float(softmax([np.zeros_like(score), score + offset], slope)[1].mean())
 
-    offset = _root(share, prevalence, -60.0, 60.0)
+    offset = root(share, prevalence, -60.0, 60.0)
 
     def posterior(x: Floats) -> Floats:
         lifted = scm.evaluate(function, x) + offset
-        return _softmax([np.zeros_like(lifted), lifted], slope)
+        return softmax([np.zeros_like(lifted), lifted], slope)
 
     details = {
         "relevant": [f"f{j}" for j in frame.relevant],
@@ -122,7 +142,7 @@ def imbalanced(params: Imbalanced, streams: Streams) -> Instance:
 
 def regression(params: Regression, streams: Streams) -> Instance:
     """Draw y = f(x) + noise; the noise makes the R² of f equal `params.ceiling`."""
-    frame = _frame(params.n_features, streams)
+    frame = frame_of(params.n_features, streams)
     rng = streams.stream("target")
     function = scm.random_function(rng, frame.relevant, params.interactions, frame.pilot)
     shift, spread = scm.moments(scm.evaluate(function, frame.pilot))
@@ -140,12 +160,12 @@ def regression(params: Regression, streams: Streams) -> Instance:
         return x, mu, on_grid(mu + (unit * noise) * epsilon)
 
     def train(k: int) -> dict[str, Floats]:
-        n = _rows(k, params.n_samples)
+        n = rows_in(k, params.n_samples)
         x, _, y = rows("train", k, n)
-        return {"id": _ids(k, n), **_named(x), "target": y}
+        return {"id": ids_of(k, n), **_named(x), "target": y}
 
     n_test = params.test_rows
-    parts = [rows("test", k, _rows(k, n_test)) for k in range(-(-n_test // CHUNK_ROWS))]
+    parts = [rows("test", k, rows_in(k, n_test)) for k in range(-(-n_test // CHUNK_ROWS))]
     mu, y = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
     ids = np.arange(params.n_samples, params.n_samples + n_test, dtype=np.int64)
     known = train(0)["target"]
@@ -176,8 +196,8 @@ def regression(params: Regression, streams: Streams) -> Instance:
 
 
 def _classes(
-    params: Sampled,
-    frame: _Frame,
+    params: Classification | Imbalanced,
+    frame: Frame,
     posterior: Callable[[Floats], Floats],
     n_classes: int,
     details: dict[str, object],
@@ -191,12 +211,12 @@ def _classes(
         return x, p, draw_classes(p, streams.stream(f"{part}/labels", chunk).random(n))
 
     def train(k: int) -> dict[str, NDArray[Any]]:
-        n = _rows(k, params.n_samples)
+        n = rows_in(k, params.n_samples)
         x, _, codes = rows("train", k, n)
-        return {"id": _ids(k, n), **_named(x), "target": class_names(codes, names)}
+        return {"id": ids_of(k, n), **_named(x), "target": class_names(codes, names)}
 
     n_test = params.test_rows
-    parts = [rows("test", k, _rows(k, n_test)) for k in range(-(-n_test // CHUNK_ROWS))]
+    parts = [rows("test", k, rows_in(k, n_test)) for k in range(-(-n_test // CHUNK_ROWS))]
     p, codes = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
     ids = np.arange(params.n_samples, params.n_samples + n_test, dtype=np.int64)
     prior = np.bincount(train(0)["target"], minlength=n_classes)
@@ -207,7 +227,7 @@ def _classes(
             "test": _test_table(params.n_samples, parts),
         },
         notes=_notes(params, frame, f"`target` is the class, one of {', '.join(names)}."),
-        contract=Contract(kind="classes", ids=ids, classes=names),
+        contract=Contract(kind="classes", ids=ids, classes=names, costs=params.costs or ()),
         answers=Answers(
             labels=codes,
             law=Categorical(p=p),
@@ -218,7 +238,7 @@ def _classes(
 
 
 def _complete(
-    n_samples: int, frame: _Frame, posterior: Callable[[Floats], Floats], n_classes: int
+    n_samples: int, frame: Frame, posterior: Callable[[Floats], Floats], n_classes: int
 ) -> Streams:
     """Return label streams under which every class occurs in the training rows."""
     if n_samples > CHUNK_ROWS:
@@ -227,7 +247,7 @@ def _complete(
     for attempt in range(ATTEMPTS):
         streams = frame.streams.child(f"labels {attempt}")
         codes = draw_classes(p, streams.stream("train/labels", 0).random(n_samples))
-        if len(np.unique(codes)) == n_classes:
+        if np.bincount(codes, minlength=n_classes).all():
             return streams
     raise InvalidTask(
         f"data_requirements.n_samples is {n_samples}: {ATTEMPTS} draws never held all "
@@ -235,11 +255,13 @@ def _complete(
     )
 
 
-def _rows(chunk: int, n_rows: int) -> int:
+def rows_in(chunk: int, n_rows: int) -> int:
+    """Return how many of `n_rows` lie in a chunk."""
     return min(CHUNK_ROWS, n_rows - chunk * CHUNK_ROWS)
 
 
-def _ids(chunk: int, n: int, first: int = 0) -> NDArray[Any]:
+def ids_of(chunk: int, n: int, first: int = 0) -> NDArray[Any]:
+    """Return the ids of a chunk of n rows."""
     start = first + chunk * CHUNK_ROWS
     return np.arange(start, start + n, dtype=np.int64)
 
@@ -251,12 +273,12 @@ def _named(x: Floats) -> dict[str, Floats]:
 def _test_table(first: int, parts: Sequence[tuple[Floats, ...]]) -> Table:
     def chunk(k: int) -> dict[str, NDArray[Any]]:
         x = parts[k][0]
-        return {"id": _ids(k, x.shape[1], first), **_named(x)}
+        return {"id": ids_of(k, x.shape[1], first), **_named(x)}
 
     return Table(n_rows=sum(part[0].shape[1] for part in parts), chunk=chunk)
 
 
-def _notes(params: Sampled, frame: _Frame, target: str) -> str:
+def _notes(params: Sampled, frame: Frame, target: str) -> str:
     last = len(frame.covariates.nodes) - 1
     return (
         f"- `train.csv`: {params.n_samples:,} labelled rows, columns `id`, `f0` … `f{last}`, "
@@ -275,7 +297,7 @@ def _centred(function: Function, pilot: Floats) -> Floats:
     return scm.evaluate(function, pilot) - _offset(function, pilot)
 
 
-def _softmax(scores: Sequence[Floats], temperature: float) -> Floats:
+def softmax(scores: Sequence[Floats], temperature: float) -> Floats:
     """Return (K, n) probabilities ∝ h(T · (s_k - max s))⁴, h(v) = v + √(v² + 1).
 
     h is an algebraic stand-in for exp: the same shape, and the same bits on every machine.
@@ -295,7 +317,7 @@ def _softmax(scores: Sequence[Floats], temperature: float) -> Floats:
     return p
 
 
-def _root(function: Callable[[float], float], wanted: float, low: float, high: float) -> float:
+def root(function: Callable[[float], float], wanted: float, low: float, high: float) -> float:
     """Return where an increasing function meets `wanted`, by bisection.
 
     Raises:

@@ -4,13 +4,14 @@ import csv
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.instance import Contract, Table, class_names
+from tasks.instance import CHUNK_ROWS, Contract, Table, class_names
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,6 +20,12 @@ Format = Literal["csv", "parquet"]
 
 SMALL_CELLS = 200_000
 """Below this the standard library writes sooner than polars is imported."""
+
+ROW_GROUP = CHUNK_ROWS
+"""Rows of a Parquet row group: a chunk each, so that none waits for others."""
+
+MOST_THREADS = 32
+"""Chunks that are computed at once, one a core and one more; each is some ten megabytes."""
 
 FIXED_TIME = 1_577_836_800
 """2020-01-01: times of public files tell nothing (threat M8)."""
@@ -29,24 +36,43 @@ Progress = Callable[[int], None]
 
 
 def write_table(table: Table, path: Path, *, on_rows: Progress | None = None) -> None:
-    """Write a table as CSV or Parquet, by the suffix of `path`; missing cells are empty."""
-    report = on_rows or (lambda _: None)
+    """Write a table as CSV or Parquet, by the suffix of `path`; missing cells are empty.
+
+    Whatever goes wrong, no half of a file is left.
+    """
+    try:
+        _write(table, path, on_rows or (lambda _: None))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write(table: Table, path: Path, report: Progress) -> None:
     if path.suffix == ".parquet":
         _write_parquet(table, path, report)
+        return
+    first = table.chunk(0)
+    if table.n_chunks == 1 and table.n_rows * len(first) <= SMALL_CELLS:
+        _write_small_csv(first, path)
+        report(table.n_rows)
     else:
-        first = table.chunk(0)
-        small = table.n_chunks == 1 and table.n_rows * len(first) <= SMALL_CELLS
-        if small:
-            _write_small_csv(first, path)
-            report(table.n_rows)
-        else:
-            _write_csv(table, path, report)
+        _write_csv(table, path, report)
 
 
 def fix_times(folder: Path) -> None:
     """Give every file below `folder` the same time."""
     for path in [*folder.rglob("*"), folder]:
         os.utime(path, (FIXED_TIME, FIXED_TIME), follow_symlinks=False)
+
+
+def put_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files whose content is known, with the times that `fix_times` gives."""
+    for name, content in files.items():
+        path = f"{folder}/{name}"
+        with open(path, "wb", buffering=0) as file:  # noqa: PTH123 - done for every trial
+            file.write(content)
+        os.utime(path, (FIXED_TIME, FIXED_TIME))
+    os.utime(folder, (FIXED_TIME, FIXED_TIME))
 
 
 def sample_submission(contract: Contract) -> Table:
@@ -59,6 +85,10 @@ def sample_submission(contract: Contract) -> Table:
         if contract.probabilities:
             share = np.full(n, 1.0 / len(contract.classes))
             columns |= {f"proba_{name}": share for name in contract.classes}
+    elif contract.kind == "multilabel":
+        columns |= {f"label_{name}": np.zeros(n, dtype=np.int64) for name in contract.classes}
+        if contract.probabilities:
+            columns |= {f"proba_{name}": np.full(n, 0.5) for name in contract.classes}
     elif contract.kind == "values":
         columns[contract.target] = np.zeros(n)
         columns |= {f"q{level:g}": np.zeros(n) for level in contract.quantiles}
@@ -67,9 +97,18 @@ def sample_submission(contract: Contract) -> Table:
     return Table.of(columns)
 
 
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    file: TextIO
+
+    def write(self, line: str) -> None:
+        self.file.write(line.removesuffix("\r\n") + "\n")
+
+
 def _write_small_csv(chunk: Chunk, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        # "\r\n" makes the csv module quote cells with either; `_Lines` then ends lines as polars.
+        writer = csv.writer(_Lines(file), lineterminator="\r\n")
         writer.writerow(chunk)
         writer.writerows(zip(*(_cells(column) for column in chunk.values()), strict=True))
 
@@ -89,19 +128,35 @@ def _write_csv(table: Table, path: Path, report: Progress) -> None:
 
 
 def _write_parquet(table: Table, path: Path, report: Progress) -> None:
-    import polars as pl
+    """Stream the chunks into row groups, so that ten million rows need no more memory than one.
 
-    frames = []
-    for frame in _frames(table):
-        frames.append(frame)
-        report(frame.height)
-    pl.concat(frames).write_parquet(path, compression="snappy")
+    Not compressed: it makes numbers a third smaller and takes as long as drawing them.
+    """
+    import polars as pl
+    from polars.io.plugins import register_io_source
+
+    def source(
+        _columns: list[str] | None,
+        _predicate: pl.Expr | None,
+        _n_rows: int | None,
+        _batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        # Nothing is selected from the scan below, so that there is nothing to push down.
+        for frame in _frames(table):
+            yield frame
+            report(frame.height)
+
+    first = {name: values[:1] for name, values in table.chunk(0).items()}
+    register_io_source(source, schema=as_frame(first).schema).sink_parquet(
+        path, compression="uncompressed", row_group_size=ROW_GROUP
+    )
 
 
 def _frames(table: Table) -> Iterator["pl.DataFrame"]:
     """Yield the chunks as frames; the next ones are computed while one is written."""
-    ahead = max(2, min(4, os.cpu_count() or 1))
-    with ThreadPoolExecutor(ahead) as pool:
+    threads = min(MOST_THREADS, len(os.sched_getaffinity(0)) + 1)
+    ahead = threads + 1  # one waits, so that no thread does
+    with ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(table.chunk, k) for k in range(min(ahead, table.n_chunks))]
         for k in range(table.n_chunks):
             chunk = waiting.pop(0).result()
