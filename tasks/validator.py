@@ -1,9 +1,12 @@
 """TaskValidator: grades a results folder, and is what custom evaluation is derived from."""
 
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, ItemsView, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tasks import datasets, grading, plugins
 from tasks.errors import GraderError, InvalidTask, TasksError
@@ -26,7 +29,7 @@ class TaskValidator:
         task: Task,
         results_dir: str | os.PathLike[str],
         *,
-        seed: Seed | None = None,
+        seed: Seed | int | None = None,
         data_dir: str | os.PathLike[str] | None = None,
     ) -> Evaluation:
         """Grade a folder of results that somebody made on data from `generate-data`.
@@ -34,13 +37,15 @@ class TaskValidator:
         Args:
             task: The task the results are for.
             results_dir: Holds `submission.csv` or `predictions.csv`, figures, `insights.json` …
-            seed: The seed of the data; by default the task's public practice seed.
+            seed: The seed of the data, or the number of a public one; by default the task's
+                public practice seed.
             data_dir: A folder made with `--with-answers`; spares drawing the answers again.
 
         Raises:
             InvalidInput: A folder is not what it should be.
             GraderError: A custom evaluation failed.
         """
+        seed = Seed.of(seed)
         outputs = Outputs.at(Path(results_dir))
         if data_dir is not None:
             data = Path(data_dir)
@@ -67,8 +72,7 @@ class TaskValidator:
             InvalidTask: A criterion can never be measured by this task's data.
             GraderError: A custom evaluation failed; the trial is void, not zero.
         """
-        if hidden.contract is not None:
-            grading.check_measurable(task, hidden.contract)
+        grading.check_measurable(task, hidden)
         return grading.evaluate(
             task,
             hidden,
@@ -88,7 +92,7 @@ class TaskValidator:
         except TasksError:
             raise
         # Whatever a stranger's evaluation raises, the blame is its own and the trial is void.
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             name = getattr(method, "__qualname__", str(method))
             raise GraderError(f"{name} failed: {type(error).__name__}: {error}") from error
 
@@ -133,8 +137,31 @@ def as_custom(found: Any) -> Custom:
             f"a custom evaluation returned {sorted(map(str, unknown))}; known: criteria_met, "
             "scores, feedback"
         )
+    feedback = found.get("feedback", ())
     return Custom(
-        criteria_met={str(key): bool(met) for key, met in found.get("criteria_met", {}).items()},
-        scores={str(key): float(score) for key, score in found.get("scores", {}).items()},
-        feedback=tuple(str(line) for line in found.get("feedback", ())),
+        criteria_met={str(key): _yes_or_no(key, met) for key, met in _items(found, "criteria_met")},
+        scores={str(key): _number(key, score) for key, score in _items(found, "scores")},
+        feedback=(feedback,)
+        if isinstance(feedback, str)
+        else tuple(str(line) for line in feedback),
     )
+
+
+def _items(found: Mapping[str, Any], part: str) -> ItemsView[Any, Any]:
+    items = found.get(part, {})
+    if not isinstance(items, Mapping):
+        raise GraderError(f"{part} of a custom evaluation must be a dict, not {items!r:.80}")
+    return items.items()
+
+
+def _yes_or_no(key: str, met: Any) -> bool:
+    if not isinstance(met, bool | np.bool_):  # "no" would count as yes
+        raise GraderError(f"criteria_met[{key!r}] must be True or False, not {met!r:.80}")
+    return bool(met)
+
+
+def _number(key: str, score: Any) -> float:
+    number = float(score)
+    if not math.isfinite(number):  # a report could not hold it
+        raise GraderError(f"scores[{key!r}] must be a finite number, not {number}")
+    return number

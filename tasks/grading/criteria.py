@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tasks.grading.outputs import Outputs, walk
+from tasks.grading.outputs import Outputs
 from tasks.spec import Criterion
 
 
@@ -64,7 +64,7 @@ def _required(criterion: Criterion, measured: Measured) -> Verdict:
         "insights": lambda: measured.verified_insights,
         "visualizations": lambda: measured.figures,
         "models": measured.outputs.models,
-        "files": lambda: sum(1 for _ in walk(measured.outputs.results)),
+        "files": measured.outputs.files,
     }
     count = counts[criterion.subject]()
     if count is None:

@@ -52,7 +52,7 @@ class _Reader:
             raise NotAFigureError("no SVG image")
         if self.elements > MAX_ELEMENTS or self.depth > 200:  # noqa: PLR2004
             raise NotAFigureError("too many elements")
-        if name in _ACTIVE or any(key.lower().startswith("on") for key in attributes):
+        if name in _ACTIVE or any(_acts(key, text) for key, text in attributes.items()):
             raise NotAFigureError("holds a script or foreign content")
         if self.skipping or _is_furniture(name, attributes):
             self.skipping += 1
@@ -106,6 +106,12 @@ def _doctype(_name: str, _system: Any, _public: Any, has_internal_subset: Any) -
 
 def _entity(*_: Any) -> None:
     raise NotAFigureError("declares entities")
+
+
+def _acts(key: str, text: str) -> bool:
+    """Whether an attribute runs code: a handler, or an address that is a script."""
+    address = re.sub(r"[\x00-\x20]", "", text).lower()  # browsers skip these within a scheme
+    return key.lower().startswith("on") or address.startswith(("javascript:", "vbscript:"))
 
 
 def _is_furniture(name: str, attributes: dict[str, str]) -> bool:

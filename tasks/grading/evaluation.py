@@ -1,17 +1,22 @@
 """One evaluation: what an agent left, measured against an instance it never saw whole."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from tasks.grading.criteria import Measured, judge
 from tasks.grading.figures import FigureReport, count_figures
-from tasks.grading.insights import InsightReport, grade_insights
 from tasks.grading.marks import Mark
 from tasks.grading.outputs import Outputs
 from tasks.grading.predicted import Hidden, Predicted, grade_submission
+from tasks.grading.prose import read_report
+from tasks.instance import Facts
 from tasks.outcome import Reason
 from tasks.spec import Task
+
+if TYPE_CHECKING:
+    from tasks.grading.insights import InsightReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +52,30 @@ class Evaluation(Mapping[str, Any]):
 
     def __contains__(self, key: object) -> bool:
         """Whether there is a field of this name."""
-        return any(item.name == key for item in fields(self))
+        return key in _names()
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the field names, in order."""
-        return (item.name for item in fields(self))
+        return iter(_names())
 
     def __len__(self) -> int:
         """Count the fields."""
-        return len(fields(self))
+        return len(_names())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the evaluation as a JSON object."""
-        return asdict(self)
+        """Return the evaluation as a JSON object; its parts are those of the evaluation."""
+        return dict(self)  # not `asdict`, which copies each of a few hundred values
+
+    def voided(self, finding: str) -> "Evaluation":
+        """Return it without success: an agent that attacks its harness has none."""
+        found = {**self.integrity, "findings": [*self.integrity["findings"], finding]}
+        feedback = [finding, *self.feedback]
+        return replace(self, success=False, integrity=found, feedback=feedback)
+
+
+@lru_cache(maxsize=1)
+def _names() -> tuple[str, ...]:
+    return tuple(item.name for item in fields(Evaluation))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +110,14 @@ def evaluate(
     """
     own = custom or Custom()
     predicted = grade_submission(task, hidden, outputs)
-    insights = grade_insights(outputs.results, hidden.facts) if hidden.facts else None
-    figures = count_figures(outputs.results) if _wants_figures(task) else None
+    insights = _insights(outputs, hidden.facts) if hidden.facts else None
+    figures = _figures(task, outputs, insights)
     numbers = {name: mark.score for name, mark in predicted.marks.items()}
     measured = Measured(
-        scores={**numbers, **own.scores},
+        scores={**own.scores, **numbers},
         outputs=outputs,
         seconds=seconds,
-        verified_insights=insights.verified if insights else None,
+        verified_insights=insights.earned if insights else None,
         figures=figures.counted if figures else None,
         known=dict(own.criteria_met),
     )
@@ -118,7 +134,7 @@ def evaluate(
         sealed=sealed,
         success=all(met.values()) and valid is not False and not suspected and bool(met),
         overall_score=_overall(task, predicted, shares),
-        scores=_scores(predicted.marks, insights, figures) | dict(own.scores),
+        scores=dict(own.scores) | _scores(predicted.marks, insights, figures),
         criteria_met=met,
         feedback=[
             *predicted.feedback,
@@ -131,7 +147,7 @@ def evaluate(
         claimed=outputs.claimed(),
         outcome=outcome,
         seconds=None if seconds is None else round(seconds, 3),
-        shown=_shown(insights, figures),
+        shown=_shown(outputs, insights, figures),
     )
 
 
@@ -149,12 +165,23 @@ def _overall(task: Task, predicted: Predicted, shares: list[float]) -> float:
     return round(sum(shares) / len(shares), 6) if shares else 0.0
 
 
-def _wants_figures(task: Task) -> bool:
-    return any(criterion.subject == "visualizations" for criterion in task.criteria)
+def _insights(outputs: Outputs, facts: Facts) -> "InsightReport":
+    from tasks.grading.insights import grade_insights  # 40 ms, which most tasks can do without
+
+    return grade_insights(outputs.results, facts)
+
+
+def _figures(task: Task, outputs: Outputs, insights: "InsightReport | None") -> FigureReport | None:
+    """Count figures if the task wants any; where it wants insights, too, those that prove one."""
+    wanted = {criterion.subject for criterion in task.criteria}
+    if "visualizations" not in wanted:
+        return None
+    cited = insights.evidence if insights is not None and "insights" in wanted else None
+    return count_figures(outputs.results, cited)
 
 
 def _scores(
-    marks: Mapping[str, Mark], insights: InsightReport | None, figures: FigureReport | None
+    marks: Mapping[str, Mark], insights: "InsightReport | None", figures: FigureReport | None
 ) -> dict[str, Any]:
     scores: dict[str, Any] = {name: mark.as_dict() for name, mark in marks.items()}
     if insights is not None:
@@ -172,14 +199,18 @@ def _scores(
     return scores
 
 
-def _words(insights: InsightReport | None, figures: FigureReport | None) -> list[str]:
+def _words(insights: "InsightReport | None", figures: FigureReport | None) -> list[str]:
     return [*(insights.problems if insights else ()), *(figures.findings if figures else ())]
 
 
-def _shown(insights: InsightReport | None, figures: FigureReport | None) -> dict[str, Any]:
+def _shown(
+    outputs: Outputs, insights: "InsightReport | None", figures: FigureReport | None
+) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     if insights is not None:
         shown["claims"] = [asdict(verdict) for verdict in insights.verdicts]
+        if report := read_report(outputs.results):
+            shown["report"] = report
     if figures is not None:
         shown["figures"] = list(figures.findings)
     return shown

@@ -1,7 +1,7 @@
 """Counting the figures an agent left: each shows something, and none is a near copy of another."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -38,6 +38,7 @@ class FigureReport:
 class _Counter:
     seen: dict[str, Bits] = field(default_factory=dict)
     drawn: dict[str, str] = field(default_factory=dict)
+    """By name: perceptual hashes of images, digests of drawings."""
     stems: dict[str, str] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
     bytes_left: int = MAX_BYTES
@@ -68,11 +69,11 @@ class _Counter:
 
     def figure(self, name: str, data: bytes) -> None:
         """Count an image file; the same name with another suffix is the same figure."""
-        path = PurePosixPath(name)
-        stem = str(path.with_suffix(""))
+        suffix = PurePosixPath(name).suffix
+        stem = name.removesuffix(suffix)  # with_suffix refuses some names
         if stem in self.stems:
             raise NotAFigureError(f"another format of {inert(self.stems[stem])}")
-        if path.suffix.lower() == ".svg":
+        if suffix.lower() == ".svg":
             self.drawing(name, data)
         else:
             self.raster(name, data)
@@ -87,9 +88,10 @@ class _Counter:
 
     def drawing(self, name: str, data: bytes) -> None:
         digest = drawings.read(data, self.budget)
-        if digest in self.drawn:
-            raise NotAFigureError(f"draws the same as {inert(self.drawn[digest])}")
-        self.drawn[digest] = name
+        for other, own in self.drawn.items():
+            if digest == own:
+                raise NotAFigureError(f"draws the same as {inert(other)}")
+        self.drawn[name] = digest
 
     def reject(self, name: str, why: str) -> None:
         self.note(f"{inert(name)}: not counted: {why}")
@@ -97,6 +99,14 @@ class _Counter:
     def note(self, finding: str) -> None:
         if len(self.findings) < MAX_FINDINGS:
             self.findings.append(finding)
+
+    def keep(self, cited: Collection[str]) -> None:
+        """Drop the figures that are not cited."""
+        wanted = {_stem(name) for name in cited}
+        for found in (self.seen, self.drawn):
+            for name in [name for name in found if not wanted & {_stem(name), _file(name)}]:
+                del found[name]
+                self.reject(name, "no verified claim cites it as evidence")
 
     def report(self) -> FigureReport:
         return FigureReport(
@@ -106,10 +116,15 @@ class _Counter:
         )
 
 
-def count_figures(folder: Path) -> FigureReport:
+def count_figures(folder: Path, cited: Collection[str] | None = None) -> FigureReport:
     """Count the figures below `folder`: images, and those in notebooks and HTML pages.
 
     Names are walked in order and no link is followed; whatever lies there, it never raises.
+
+    Args:
+        folder: The results of an agent.
+        cited: If given, only these count: names relative to `folder`, as an agent wrote them; a
+            document's name stands for all its images, and an image's suffix does not matter.
     """
     counter = _Counter()
     for k, (path, name) in enumerate(_candidates(folder)):
@@ -117,7 +132,22 @@ def count_figures(folder: Path) -> FigureReport:
             counter.note(f"more than {MAX_FILES} files; the rest is not looked at")
             break
         counter.file(path, name)
+    if cited is not None:
+        counter.keep(cited)
     return counter.report()
+
+
+def _stem(name: str) -> str:
+    """Return a figure's name without the ways to the folder and without an image's suffix."""
+    for prefix in ("$EXPERIMENT_DIR/", "./", "results/"):
+        name = name.removeprefix(prefix)
+    suffix = PurePosixPath(name).suffix.lower()
+    return name[: -len(suffix)] if suffix in SUFFIXES - DOCUMENTS else name
+
+
+def _file(name: str) -> str:
+    """Return the document that an image stands in."""
+    return name.rpartition(", image ")[0] or name
 
 
 def _candidates(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -151,7 +181,7 @@ def _groups(hashes: list[Bits]) -> int:
     group = list(range(len(hashes)))
     for i, first in enumerate(hashes):
         for j in range(i):
-            if rasters.distance(first, hashes[j]) <= ALIKE:
-                old, new = group[i], group[j]
+            old, new = group[i], group[j]
+            if old != new and rasters.distance(first, hashes[j]) <= ALIKE:
                 group = [new if g == old else g for g in group]
     return len(set(group))

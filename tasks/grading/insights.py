@@ -2,7 +2,8 @@
 
 A claim that states a planted fact earns 1, each fact once; one that is true of the population
 without being planted earns 0; a false one costs `PENALTY`, so that fishing loses. A malformed one
-is reported and earns 0: a slip of form says nothing about the analysis.
+is reported and earns 0: a slip of form says nothing about the analysis. Each claim is judged by
+itself: of two that contradict each other at most one is true, and the other costs.
 """
 
 from collections.abc import Sequence
@@ -13,15 +14,17 @@ from typing import Literal
 import numpy as np
 from numpy.random import Generator, Philox
 
-from tasks import detectors
-from tasks.detectors import Found
-from tasks.grading.claims import MAX_CLAIMS, Args, Claim, read_claims
+from tasks.grading.claims import MAX_CLAIMS, Claim, read_claims
+from tasks.insights import forms
+from tasks.insights.catalogue import KINDS
+from tasks.insights.forms import Args
+from tasks.insights.sample import Sample
 from tasks.instance import Facts, PlantedFact
 
 PENALTY = 0.5
 REDRAW_ROWS = 20_000
 GUESSERS = 200
-"""Blind guessers per number of claims; the mean of a strategy has a standard error below 0.04."""
+"""Blind guessers per strategy; the mean of one has a standard error below 0.05."""
 
 Judgement = Literal["verified", "true but not planted", "false", "malformed"]
 
@@ -51,23 +54,32 @@ class InsightReport:
     brier: float | None
     """Mean squared distance of confidence from truth, over claims in good form; None without."""
     verdicts: tuple[Verdict, ...]
+    evidence: frozenset[str]
+    """Names of the figures that verified claims cite, as the agent wrote them."""
     problems: tuple[str, ...]
+
+    @property
+    def earned(self) -> int:
+        """Verified claims less the penalty of the false ones, so that fishing passes no mark."""
+        false = sum(verdict.verdict == "false" for verdict in self.verdicts)
+        return int(max(0, self.verified - PENALTY * false))
 
 
 def grade_insights(results: Path, facts: Facts) -> InsightReport:
-    """Judge `results/insights.json`; whatever lies there becomes a report, not an exception."""
+    """Judge the claims in `results`; whatever lies there becomes a report, not an exception."""
     read = read_claims(results, facts.columns)
-    found = detectors.find(facts.redraw(REDRAW_ROWS))
-    judged = judge(read.claims, facts.planted, found)
+    fresh = Sample(facts.redraw(REDRAW_ROWS))
+    judged = judge(read.claims, facts.planted, fresh)
+    pairs = list(zip(read.claims, judged, strict=True))
     errors = [
         (claim.confidence - (verdict != "false")) ** 2
-        for claim, verdict in zip(read.claims, judged, strict=True)
+        for claim, verdict in pairs
         if verdict != "malformed"
     ]
     return InsightReport(
         verified=judged.count("verified"),
         score=_score(judged, len(facts.planted)),
-        floor=_floor(facts, found),
+        floor=_floor(facts, fresh),
         ceiling=1.0,
         brier=float(np.mean(errors)) if errors else None,
         verdicts=tuple(
@@ -78,42 +90,46 @@ def grade_insights(results: Path, facts: Facts) -> InsightReport:
                 confidence=claim.confidence,
                 text=claim.text,
             )
-            for claim, verdict in zip(read.claims, judged, strict=True)
+            for claim, verdict in pairs
+        ),
+        evidence=frozenset(
+            name for claim, verdict in pairs if verdict == "verified" for name in claim.evidence
         ),
         problems=read.problems,
     )
 
 
 def judge(
-    claims: Sequence[Claim], planted: Sequence[PlantedFact], found: Found
+    claims: Sequence[Claim], planted: Sequence[PlantedFact], fresh: Sample
 ) -> tuple[Judgement, ...]:
     """Judge each claim: a maximum matching with the planted facts, then the fresh sample."""
     matched = _assign(
         [
-            [k for k, fact in enumerate(planted) if _states(claim, fact, found.span)]
+            [k for k, fact in enumerate(planted) if _states(claim, fact, fresh.span)]
             for claim in claims
         ]
     )
     return tuple(
-        _judgement(claim, planted, found, matched=i in matched) for i, claim in enumerate(claims)
+        _judgement(claim, planted, fresh, matched=i in matched) for i, claim in enumerate(claims)
     )
 
 
 def _judgement(
-    claim: Claim, planted: Sequence[PlantedFact], found: Found, *, matched: bool
+    claim: Claim, planted: Sequence[PlantedFact], fresh: Sample, *, matched: bool
 ) -> Judgement:
     if claim.malformed:
         return "malformed"
     if matched:
         return "verified"
-    again = any(_states(claim, fact, found.span) for fact in planted)
-    return "true but not planted" if again or found.holds(claim.type, claim.args) else "false"
+    again = any(_states(claim, fact, fresh.span) for fact in planted)
+    true = again or KINDS[claim.type].holds(fresh, claim.args)
+    return "true but not planted" if true else "false"
 
 
 def _states(claim: Claim, fact: PlantedFact, span: float) -> bool:
     if claim.malformed or claim.type != fact.type:
         return False
-    return detectors.agree(fact.type, claim.args, fact.args, span)
+    return KINDS[fact.type].agree(claim.args, fact.args, span)
 
 
 def _assign(options: Sequence[Sequence[int]]) -> set[int]:
@@ -142,37 +158,33 @@ def _score(judged: Sequence[Judgement], n_planted: int) -> float:
 # --- what guessing gives ------------------------------------------------------------------------
 
 
-def _floor(facts: Facts, found: Found) -> float:
-    """Return the best mean score of guessers who know the columns and never look at the data."""
+def _floor(facts: Facts, fresh: Sample) -> float:
+    """Return the best mean score of guessers who know the columns and never look at the cells.
+
+    They keep silent, make many claims of any planted type, or one claim of each type that pays on
+    average.
+    """
     rng = Generator(Philox(0))
-    means = [0.0]  # silence
-    for n_claims in (1, 3, MAX_CLAIMS):
-        scores = [
-            _score(judge(_guesses(rng, facts, found, n_claims), facts.planted, found), n)
-            for n in [len(facts.planted)] * GUESSERS
-        ]
-        means.append(float(np.mean(scores)))
-    return max(means)
-
-
-def _guesses(rng: Generator, facts: Facts, found: Found, n: int) -> list[Claim]:
     types = sorted({fact.type for fact in facts.planted})
-    return [_guess(rng, types[int(rng.integers(len(types)))], facts, found) for _ in range(n)]
+    gains = [
+        np.mean([_worth([_guess(rng, kind, fresh)], facts, fresh) for _ in range(GUESSERS)])
+        for kind in types
+    ]
+    many = [
+        np.mean([_worth(_guesses(rng, types, fresh, n), facts, fresh) for _ in range(GUESSERS)])
+        for n in (3, MAX_CLAIMS)
+    ]
+    return float(max(0.0, sum(gain for gain in gains if gain > 0), *many))
 
 
-def _guess(rng: Generator, kind: str, facts: Facts, found: Found) -> Claim:
-    roles = {detectors.ROW, detectors.TIME, detectors.OUTCOME}
-    features = [name for name in facts.columns if name not in roles]
-    order = [features[int(j)] for j in rng.permutation(len(features))]
-    args: dict[str, object] = {"column": order[0]}
-    if kind in {"interaction", "redundant_pair"}:
-        args = {"columns": tuple(sorted(order[:2]))}
-    elif kind == "relevant_features":
-        args = {"columns": tuple(sorted(order[: int(rng.integers(1, 6))]))}
-    elif kind == "missingness":
-        by_chance = rng.random() < 0.5  # noqa: PLR2004 - a coin
-        args |= {"mechanism": "MCAR" if by_chance else "MAR"}
-        args |= {"driver": None if by_chance else order[1]}
-    elif kind == "change_point":
-        args |= {"at": found.first + found.span * rng.random()}
+def _worth(claims: Sequence[Claim], facts: Facts, fresh: Sample) -> float:
+    return _score(judge(claims, facts.planted, fresh), len(facts.planted))
+
+
+def _guesses(rng: Generator, types: Sequence[str], fresh: Sample, n: int) -> list[Claim]:
+    return [_guess(rng, types[int(rng.integers(len(types)))], fresh) for _ in range(n)]
+
+
+def _guess(rng: Generator, kind: str, fresh: Sample) -> Claim:
+    args = forms.guess(KINDS[kind].form, rng, fresh.world)
     return Claim(type=kind, args=args, confidence=0.5)

@@ -15,6 +15,7 @@ METRICS_FILE = "metrics.json"
 METRICS_BYTES = 2**20
 MOST_CLAIMS = 100
 MOST_FILES = 20_000
+DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,19 @@ class Outputs:
 
     def has_file(self, name: str) -> bool:
         """Whether a regular, non-empty file of that relative name is among the outputs."""
-        return any(_is_content(folder / name) for folder in (self.root, self.results))
+        return any(
+            _is_content(folder / name) and _behind_no_link(folder, name)
+            for folder in (self.root, self.results)
+        )
 
     def models(self) -> int:
         """Count the non-empty files in `models/`."""
         folder = self.root / "models"
-        if not folder.is_dir() or folder.is_symlink():
-            return 0
-        return sum(_is_content(path) for path in walk(folder))
+        return 0 if folder.is_symlink() else sum(map(_is_content, walk(folder)))
+
+    def files(self) -> int:
+        """Count the non-empty files among the results."""
+        return sum(map(_is_content, walk(self.results)))
 
     def claimed(self) -> dict[str, float]:
         """Return what the agent says of itself in `metrics.json`; recorded, never a score."""
@@ -75,15 +81,37 @@ class Outputs:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yield files below `folder` in a fixed order, following no link, at most 20,000."""
+    """Yield files below `folder` in a fixed order, following no link.
+
+    At most 20,000 entries and 100 levels are looked at: the folder may be anybody's.
+    """
     seen = 0
-    for parent, folders, files in os.walk(folder, followlinks=False):
-        folders.sort()
-        for name in sorted(files):
+    todo = [(folder, 0)]
+    while todo:
+        here, depth = todo.pop()
+        inner = []
+        for entry in _listing(here):
             seen += 1
             if seen > MOST_FILES:
                 return
-            yield Path(parent) / name
+            if not entry.is_dir(follow_symlinks=False):
+                yield Path(entry.path)
+            elif depth < DEEPEST:
+                inner.append((Path(entry.path), depth + 1))
+        todo.extend(reversed(inner))
+
+
+def _listing(folder: Path) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def _behind_no_link(folder: Path, name: str) -> bool:
+    wanted = os.path.join(os.path.realpath(folder), os.path.normpath(name))  # noqa: PTH118
+    return os.path.realpath(folder / name) == wanted
 
 
 def _is_content(path: Path) -> bool:

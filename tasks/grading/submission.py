@@ -1,7 +1,8 @@
 """The submission contract E01 to E13: one table, checked without answers, said in one line each."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.grading.prediction import Prediction
-from tasks.grading.tables import Bad, Column, TextTable, UnreadableError, read_table, shown
-from tasks.grading.untrusted import UntrustedFileError
+from tasks.grading.tables import Bad, Column, EmptyError, TextTable, read_table, shown
+from tasks.grading.untrusted import TooLargeError, UnreadableError, UntrustedFileError
 from tasks.instance import Contract, Floats, Ints
 
 PLACES = (
@@ -62,79 +63,95 @@ class _Invalid(Exception):  # noqa: N818 - private control flow, caught in `chec
         self.problems = problems
 
 
-def find(root: Path) -> Path | None:
-    """Return where a submission lies below `root`; links and odd files are found, not judged."""
+def find(root: Path, refused: Mapping[str, str] | None = None) -> str | None:
+    """Return the first place below `root` where something lies, or lay and was refused.
+
+    Links and odd files are found, not judged: a folder that is a link stands for what it hides.
+    """
     for place in PLACES:
-        if os.path.lexists(root / place):
-            return root / place
+        folder = (root / place).parent
+        if folder != root and folder.is_symlink():
+            return folder.relative_to(root).as_posix()
+        if place in (refused or {}) or os.path.lexists(root / place):
+            return place
     return None
 
 
 def check(root: Path, contract: Contract, *, refused: Mapping[str, str] | None = None) -> Checked:
     """Look for a submission below `root` and hold it against the contract.
 
+    Where there are several, the first of `PLACES` counts and no other is looked at.
+
     Args:
         root: What the agent left, one flat folder, or the file itself.
         contract: The form that is asked for.
         refused: Files that were not even collected, and why.
     """
-    path = find(root) if root.is_dir() else root
-    if path is None:
-        return Checked(file=None, prediction=None, problems=(_absent(refused or {}),))
-    file = path.relative_to(root).as_posix() if path != root else path.name
+    inside = root.is_dir()
+    file = find(root, refused) if inside else root.name
+    if file is None:
+        wanted = f"write {PLACES[0]} with the columns of sample_submission.csv"
+        problem = _problem("E01", f"no submission found; {wanted}")
+        return Checked(file=None, prediction=None, problems=(problem,))
+    if refused and file in refused:
+        problem = _not_collected(file, refused[file])
+        return Checked(file=file, prediction=None, problems=(problem,))
     try:
-        prediction = read(path, contract)
+        prediction = read(root / file if inside else root, contract)
     except _Invalid as invalid:
         return Checked(file=file, prediction=None, problems=invalid.problems)
     return Checked(file=file, prediction=prediction, problems=())
 
 
-def _absent(refused: Mapping[str, str]) -> Problem:
-    for place in PLACES:
-        if place in refused:
-            code = "E02" if "bytes" in refused[place] else "E01"
-            return _problem(code, f"{place} is {refused[place]}; a submission is a regular file")
-    wanted = f"no submission found; write {PLACES[0]} with the columns of sample_submission.csv"
-    return _problem("E01", wanted)
+def _not_collected(file: str, reason: str) -> Problem:
+    code = "E02" if "bytes" in reason else "E01"
+    return _problem(code, f"{file} is {reason}; a submission is a regular file")
 
 
 def read(path: Path, contract: Contract) -> Prediction:
     """Read one file; problems leave as the private exception that `check` turns into values."""
-    table = _table(path, contract)
-    columns = _columns(table, contract)
-    order = _order(columns.pop(contract.id_column), contract)
-    readers = {"classes": _classes, "values": _values, "clusters": _clusters}
-    return readers[contract.kind](columns, order, contract)
+    columns = _columns(_table(path, contract), contract)
+    rows = _rows(columns.pop(contract.id_column), contract)
+    readers = {
+        "classes": _classes,
+        "multilabel": _label_sets,
+        "values": _values,
+        "clusters": _clusters,
+    }
+    return readers[contract.kind](columns, rows, contract)
 
 
 # --- the file and its header -------------------------------------------------------------------
 
 
 def _table(path: Path, contract: Contract) -> TextTable:
-    width = 2 + len(contract.classes) + len(contract.quantiles)
+    width = 2 + 2 * len(contract.classes) + len(contract.quantiles)
     limit = max(2**24, ROW_BYTES * width * (len(contract.ids) + 1))
+    most_rows = 2 * len(contract.ids) + 1000
     try:
-        table = read_table(path, limit=limit)
+        table = read_table(path, limit=limit, most_rows=most_rows + 1)
     except FileNotFoundError as error:
-        raise _Invalid(_problem("E01", "the file is gone")) from error
+        raise _Invalid(_problem("E01", "no such file; write a CSV or Parquet file")) from error
     except UntrustedFileError as error:
-        code = "E02" if "bytes" in str(error) else "E01"
-        raise _Invalid(_problem(code, f"{error}; a submission is a regular file")) from error
+        code = "E02" if isinstance(error, TooLargeError) else "E01"
+        fix = "a row per id is enough" if code == "E02" else "a submission is a regular file"
+        raise _Invalid(_problem(code, f"{error}; {fix}")) from error
     except UnreadableError as error:
-        code = "E01" if "empty" in str(error) else "E03"
+        code = "E01" if isinstance(error, EmptyError) else "E03"
         fix = "write UTF-8 CSV with a header, or Parquet"
         raise _Invalid(_problem(code, f"{error}; {fix}")) from error
-    if table.n_rows > 2 * len(contract.ids) + 1000:
-        more = f"{table.n_rows:,} rows; {len(contract.ids):,} are wanted"
-        raise _Invalid(_problem("E07", more))
+    if table.n_rows > most_rows:
+        wrong = f"more than {most_rows:,} rows; every id of test.csv once: {len(contract.ids):,}"
+        raise _Invalid(_problem("E07", wrong))
     return table
 
 
 def _columns(table: TextTable, contract: Contract) -> dict[str, Column]:
     known = _known_columns(contract)
-    twice = sorted({name for name in table.header if table.header.count(name) > 1})
-    unknown = [name for name in table.header if name not in known]
-    missing = [name for name in _required(table.header, contract) if name not in table.header]
+    there = Counter(table.header)
+    twice = [name for name, times in there.items() if times > 1]
+    unknown = [name for name in there if name not in known]
+    missing = [name for name in _required(there, contract) if name not in there]
     said = []
     if missing:
         said.append(f"missing {_list(missing)}")
@@ -143,12 +160,16 @@ def _columns(table: TextTable, contract: Contract) -> dict[str, Column]:
     if twice:
         said.append(f"twice {_list(twice)}")
     if said:
-        wanted = ", ".join(sorted(_required((), contract), key=known.index))
-        raise _Invalid(_problem("E04", f"header: {'; '.join(said)}; wanted: {wanted}"))
+        wanted = _required(there, contract)
+        some = ", ".join([*wanted[:10], *(["…"] if len(wanted) > 10 else [])])  # noqa: PLR2004
+        raise _Invalid(_problem("E04", f"header: {'; '.join(said)}; wanted: {some}"))
     return {name: table.column(index) for index, name in enumerate(table.header)}
 
 
 def _known_columns(contract: Contract) -> list[str]:
+    if contract.kind == "multilabel":
+        names = [f"{part}_{name}" for part in ("label", "proba") for name in contract.classes]
+        return [contract.id_column, *names]
     return [
         contract.id_column,
         contract.target,
@@ -159,6 +180,8 @@ def _known_columns(contract: Contract) -> list[str]:
 
 def _required(header: Iterable[str], contract: Contract) -> list[str]:
     """Return the columns that must be there, given what is: probabilities come all or none."""
+    if contract.kind == "multilabel":
+        return _required_labels(header, contract)
     proba = [f"proba_{name}" for name in contract.classes]
     some = any(name in header for name in proba)
     quantiles = [f"q{level:g}" for level in contract.quantiles]
@@ -167,17 +190,50 @@ def _required(header: Iterable[str], contract: Contract) -> list[str]:
     return [contract.id_column, contract.target, *quantiles]
 
 
+def _required_labels(header: Iterable[str], contract: Contract) -> list[str]:
+    """Of labels and of probabilities come all or none, and one of the two."""
+    labels = [f"label_{name}" for name in contract.classes]
+    proba = [f"proba_{name}" for name in contract.classes]
+    with_proba = contract.probabilities or any(name in header for name in proba)
+    with_labels = not with_proba or any(name in header for name in labels)
+    return [
+        contract.id_column,
+        *(labels if with_labels else ()),
+        *(proba if with_proba else ()),
+    ]
+
+
 # --- ids ---------------------------------------------------------------------------------------
 
 
-def _order(column: Column, contract: Contract) -> Ints | None:
-    """Return where each wanted id stands in the file; None if they stand in order already."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a file: whose they are, and in which order they are wanted."""
+
+    ids: Ints
+    order: Ints | None
+    """Where each wanted id stands; None if they stand in order already."""
+
+    def arranged(self, values: NDArray[Number]) -> NDArray[Number]:
+        return values if self.order is None else values[self.order]
+
+    def first(self, bad: Bad, show: Callable[[int], str]) -> str:
+        """Name the first rows that are wrong by their ids, each with what it shows."""
+        rows = np.flatnonzero(bad)
+        some = ", ".join(f"{show(int(row))} (id {self.ids[row]})" for row in rows[:FIRST])
+        return f"{_count(len(rows), 'row')} wrong, first {some}"
+
+
+def _rows(column: Column, contract: Contract) -> _Rows:
     ids, bad = column.integers()
     if bad.any():
-        where = _cells(column, bad)
-        raise _Invalid(_problem("E05", f"{where} no whole numbers as in test.csv (7, not 007)"))
+        wrong = np.flatnonzero(bad)
+        some = ", ".join(f"{column.show(int(row))} (row {row + 2})" for row in wrong[:FIRST])
+        count = _count(len(wrong), "id")
+        fix = "whole numbers as in test.csv (7, not 007 nor 7.0)"
+        raise _Invalid(_problem("E05", f"{count} wrong, first {some}; ids are {fix}"))
     if np.array_equal(ids, contract.ids):
-        return None
+        return _Rows(ids, None)
     by_id = np.argsort(ids, kind="stable")
     in_order = ids[by_id]
     problems = []
@@ -189,78 +245,103 @@ def _order(column: Column, contract: Contract) -> Ints | None:
         problems.append(_problem("E07", f"{_ids(unknown)} not asked for; only ids of test.csv"))
     if problems:
         raise _Invalid(*problems)
-    return by_id[np.searchsorted(in_order, contract.ids)]
+    return _Rows(ids, by_id[np.searchsorted(in_order, contract.ids)])
 
 
 # --- predictions -------------------------------------------------------------------------------
 
 
-def _classes(columns: dict[str, Column], order: Ints | None, contract: Contract) -> Prediction:
+def _classes(columns: dict[str, Column], rows: _Rows, contract: Contract) -> Prediction:
     codes = p = None
     if contract.target in columns:
         column = columns[contract.target]
         codes, bad = column.codes(contract.classes)
         if bad.any():
             wanted = ", ".join(contract.classes[:10])
-            raise _Invalid(_problem("E11", f"{_cells(column, bad)} no class; classes: {wanted}"))
-        codes = _arranged(codes, order)
+            wrong = f"{contract.target}: {rows.first(bad, column.show)}; classes: {wanted}"
+            raise _Invalid(_problem("E11", wrong))
+        codes = rows.arranged(codes)
     if f"proba_{contract.classes[0]}" in columns:
-        p = _arranged(_probabilities(columns, contract), order)
+        p = rows.arranged(_probabilities(columns, rows, contract))
     return Prediction(codes=codes, p=p)
 
 
-def _probabilities(columns: dict[str, Column], contract: Contract) -> Floats:
-    names = [f"proba_{name}" for name in contract.classes]
-    p = np.column_stack([_finite(name, columns[name]) for name in names])
-    if (outside := (p < -ROUNDING) | (p > 1 + ROUNDING)).any():
-        row, k = np.argwhere(outside)[0]
-        wrong = f"{names[k]} is {p[row, k]:g} in row {row + 2}; probabilities lie in [0, 1]"
+def _label_sets(columns: dict[str, Column], rows: _Rows, contract: Contract) -> Prediction:
+    sets = p = None
+    if f"label_{contract.classes[0]}" in columns:
+        names = [f"label_{name}" for name in contract.classes]
+        sets = rows.arranged(np.column_stack([_zero_or_one(n, columns[n], rows) for n in names]))
+    if f"proba_{contract.classes[0]}" in columns:
+        p = rows.arranged(_chances(columns, rows, contract))
+    return Prediction(label_sets=sets, label_p=p)
+
+
+def _zero_or_one(name: str, column: Column, rows: _Rows) -> Ints:
+    codes, bad = column.integers()
+    if bad.any():
+        wrong = f"{name}: {rows.first(bad, column.show)}; labels are 0 or 1"
+        raise _Invalid(_problem("E08", wrong))
+    if (outside := (codes < 0) | (codes > 1)).any():
+        wrong = f"{name}: {rows.first(outside, column.show)}; labels are 0 or 1"
         raise _Invalid(_problem("E10", wrong))
-    p = np.clip(p, 0.0, 1.0)
+    return codes
+
+
+def _chances(columns: dict[str, Column], rows: _Rows, contract: Contract) -> Floats:
+    """Read the columns of probabilities, (n, K), each in [0, 1]."""
+    names = [f"proba_{name}" for name in contract.classes]
+    p = np.column_stack([_finite(name, columns[name], rows) for name in names])
+    outside = (p < -ROUNDING) | (p > 1 + ROUNDING)
+    for name, bad in zip(names, outside.T, strict=True):
+        if bad.any():
+            wrong = f"{name}: {rows.first(bad, columns[name].show)}"
+            raise _Invalid(_problem("E10", f"{wrong}; probabilities lie in [0, 1]"))
+    return np.clip(p, 0.0, 1.0)
+
+
+def _probabilities(columns: dict[str, Column], rows: _Rows, contract: Contract) -> Floats:
+    p = _chances(columns, rows, contract)
     total = p.sum(axis=1)
     if (off := np.abs(total - 1.0) > SUM_TOLERANCE).any():
-        row = int(np.flatnonzero(off)[0])
-        wrong = f"probabilities sum to {total[row]:g} in row {row + 2}, and so in {off.sum():,}"
-        raise _Invalid(_problem("E12", f"{wrong} rows; they must sum to 1 ± {SUM_TOLERANCE:g}"))
+        wrong = f"sums of probabilities: {rows.first(off, lambda row: f'{total[row]:g}')}"
+        raise _Invalid(_problem("E12", f"{wrong}; they must be 1 ± {SUM_TOLERANCE:g}"))
     p /= total[:, None]
     return p
 
 
-def _values(columns: dict[str, Column], order: Ints | None, contract: Contract) -> Prediction:
-    values = _finite(contract.target, columns[contract.target])
-    levels = sorted(level for level in contract.quantiles if f"q{level:g}" in columns)
-    quantiles = {level: _finite(f"q{level:g}", columns[f"q{level:g}"]) for level in levels}
+def _values(columns: dict[str, Column], rows: _Rows, contract: Contract) -> Prediction:
+    values = _finite(contract.target, columns[contract.target], rows)
+    levels = sorted(contract.quantiles)
+    quantiles = {level: _finite(f"q{level:g}", columns[f"q{level:g}"], rows) for level in levels}
     for lower, upper in pairwise(levels):
         if (crossing := quantiles[lower] > quantiles[upper]).any():
-            row = int(np.flatnonzero(crossing)[0])
-            wrong = f"q{lower:g} exceeds q{upper:g} in row {row + 2}; quantiles must not cross"
+            some = rows.first(crossing, columns[f"q{lower:g}"].show)
+            wrong = f"q{lower:g} exceeds q{upper:g}: {some}; quantiles must not cross"
             raise _Invalid(_problem("E13", wrong))
-    arranged = {level: _arranged(column, order) for level, column in quantiles.items()}
-    return Prediction(values=_arranged(values, order), quantiles=arranged)
+    arranged = {level: rows.arranged(column) for level, column in quantiles.items()}
+    return Prediction(values=rows.arranged(values), quantiles=arranged)
 
 
-def _clusters(columns: dict[str, Column], order: Ints | None, contract: Contract) -> Prediction:
+def _clusters(columns: dict[str, Column], rows: _Rows, contract: Contract) -> Prediction:
     column = columns[contract.target]
     codes, bad = column.integers()
     if bad.any():
-        raise _Invalid(_problem("E08", f"{_cells(column, bad)} no cluster number; use integers"))
-    return Prediction(codes=_arranged(codes, order))
+        wrong = f"{contract.target}: {rows.first(bad, column.show)}; clusters are whole numbers"
+        raise _Invalid(_problem("E08", wrong))
+    return Prediction(codes=rows.arranged(codes))
 
 
-def _finite(name: str, column: Column) -> Floats:
+def _finite(name: str, column: Column, rows: _Rows) -> Floats:
     values, bad = column.numbers()
-    if bad.any():
-        raise _Invalid(_problem("E08", f"{name}: {_cells(column, bad)} not a number"))
-    if (strange := ~np.isfinite(values)).any():
-        wrong = f"{name}: {_cells(column, strange)} missing, NaN or infinite; give finite numbers"
-        raise _Invalid(_problem("E09", wrong))
-    if (huge := np.abs(values) > LARGEST).any():
-        raise _Invalid(_problem("E10", f"{name}: {_cells(column, huge)} beyond ±{LARGEST:g}"))
+    problems = (
+        ("E08", bad, "give numbers such as -1.5e3"),
+        ("E09", ~np.isfinite(values), "give finite numbers, none missing"),
+        ("E10", np.abs(values) > LARGEST, f"give numbers within ±{LARGEST:g}"),
+    )
+    for code, wrong, fix in problems:
+        if wrong.any():
+            raise _Invalid(_problem(code, f"{name}: {rows.first(wrong, column.show)}; {fix}"))
     return values
-
-
-def _arranged(values: NDArray[Number], order: Ints | None) -> NDArray[Number]:
-    return values if order is None else values[order]
 
 
 # --- words -------------------------------------------------------------------------------------
@@ -270,14 +351,12 @@ def _problem(code: str, message: str) -> Problem:
     return Problem(code=code, message=message)
 
 
-def _cells(column: Column, bad: Bad) -> str:
-    rows = np.flatnonzero(bad)
-    some = ", ".join(f"{column.show(int(row))} (row {row + 2})" for row in rows[:FIRST])
-    return f"{len(rows):,} cells are wrong, first {some}:"
+def _count(n: int, what: str) -> str:
+    return f"1 {what} is" if n == 1 else f"{n:,} {what}s are"
 
 
 def _ids(ids: Ints) -> str:
-    some = ", ".join(str(int(number)) for number in ids[:FIRST])
+    some = ", ".join(str(number) for number in ids[:FIRST])
     return f"{len(ids):,} ids (first: {some})" if len(ids) > 1 else f"id {some}"
 
 

@@ -9,30 +9,35 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.grading.untrusted import read_bytes
+from tasks.grading.parquet import MOST_COLUMNS, ReaderError, read_parquet
+from tasks.grading.untrusted import TooLargeError, UnreadableError, read_bytes
 from tasks.instance import Floats, Ints
 
 if TYPE_CHECKING:
     import polars as pl
 
 SMALL_BYTES = 1_000_000
-INTEGER = r"-?(0|[1-9][0-9]{0,17})"
-NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-NOT_FINITE = r"[+-]?(?i:nan|inf|infinity)|"
-"""NaN, infinities and the empty cell: numbers that are none."""
+MOST_CELL = csv.field_size_limit()
+INTEGER = r"0|-?[1-9][0-9]{0,17}"
+NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+NOT_FINITE = r"[+-]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)|"
+"""NaN, infinities and the empty cell: numbers that are none. Letter by letter, for a pattern that
+ignores case lets through a dotless i, which no parser of numbers knows."""
 
 Bad = NDArray[np.bool_]
 """(n,) which cells are wrong."""
 
 
-class UnreadableError(Exception):
-    """The bytes are no table; the text says why."""
+class EmptyError(UnreadableError):
+    """There is nothing in it."""
 
 
 class Column(Protocol):
@@ -66,8 +71,13 @@ def shown(text: str, limit: int = 40) -> str:
     return quoted if len(text) <= limit else f"{quoted[: limit + 1]}…'"
 
 
-def read_table(path: Path, *, limit: int) -> TextTable:
+def read_table(path: Path, *, limit: int, most_rows: int) -> TextTable:
     """Read a CSV or Parquet file.
+
+    Args:
+        path: The file; `.parquet` is Parquet, everything else CSV.
+        limit: Bytes that are read, and that text in Parquet may unpack to.
+        most_rows: Where reading Parquet stops; a CSV file is bounded by its bytes.
 
     Raises:
         FileNotFoundError, UntrustedFileError: As `read_bytes`.
@@ -75,13 +85,16 @@ def read_table(path: Path, *, limit: int) -> TextTable:
     """
     data = read_bytes(path, limit=limit)
     if path.suffix == ".parquet":
-        return _parquet(data)
-    data = data.removeprefix(b"\xef\xbb\xbf")
+        return _parquet(data, most_rows=most_rows, most_bytes=limit)
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
     if not data.strip():
-        raise UnreadableError("the file is empty")
+        raise EmptyError("the file is empty")
     if b"\0" in data:
         raise UnreadableError("it holds NUL bytes")
-    return _small(data) if len(data) <= SMALL_BYTES else _large(data)
+    table = _small(data) if len(data) <= SMALL_BYTES else _large(data)
+    if len(table.header) > MOST_COLUMNS:
+        raise UnreadableError(f"it has {len(table.header):,} columns")
+    return table
 
 
 # --- small: the standard library ---------------------------------------------------------------
@@ -92,12 +105,19 @@ class _Cells:
     cells: Sequence[str]
 
     def integers(self) -> tuple[Ints, Bad]:
+        if _all(INTEGER, self.cells):
+            whole = np.fromiter(map(int, self.cells), dtype=np.int64, count=len(self.cells))
+            return whole, _none_bad(self.cells)
         match = re.compile(INTEGER).fullmatch
         bad = np.array([match(cell) is None for cell in self.cells], dtype=bool)
         values = [0 if wrong else int(cell) for cell, wrong in zip(self.cells, bad, strict=True)]
         return np.array(values, dtype=np.int64), bad
 
     def numbers(self) -> tuple[Floats, Bad]:
+        if _all(f"{NUMBER}|{NOT_FINITE}", self.cells):
+            cells = (cell or "nan" for cell in self.cells)
+            values = np.fromiter(map(float, cells), dtype=np.float64, count=len(self.cells))
+            return values, _none_bad(self.cells)
         number, other = re.compile(NUMBER).fullmatch, re.compile(NOT_FINITE).fullmatch
         bad = np.zeros(len(self.cells), dtype=bool)
         values = np.full(len(self.cells), np.nan)
@@ -112,19 +132,57 @@ class _Cells:
 
     def codes(self, classes: Sequence[str]) -> tuple[Ints, Bad]:
         position = {name: code for code, name in enumerate(classes)}
-        found = np.array([position.get(cell, -1) for cell in self.cells], dtype=np.int64)
+        found = np.fromiter(
+            map(position.get, self.cells, repeat(-1)), dtype=np.int64, count=len(self.cells)
+        )
         return found, found < 0
 
     def show(self, row: int) -> str:
         return shown(self.cells[row])
 
 
+def _all(pattern: str, cells: Sequence[str]) -> bool:
+    """Whether all cells fit a pattern: one match of them all is faster than one a cell."""
+    lines = "\n".join(cells)
+    return lines.count("\n") == len(cells) - 1 and _column(pattern).fullmatch(lines) is not None
+
+
+@lru_cache(maxsize=8)
+def _column(pattern: str) -> re.Pattern[str]:
+    return re.compile(f"(?:{pattern})(?:\\n(?:{pattern}))*+")
+
+
+def _none_bad(cells: Sequence[str]) -> Bad:
+    return np.zeros(len(cells), dtype=bool)
+
+
 def _small(data: bytes) -> TextTable:
     try:
         text = data.decode("utf-8")
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except UnicodeDecodeError as error:
         raise UnreadableError("it is not UTF-8 text") from error
+    if '"' not in text and "\r" not in text and (plain := _unquoted(text)) is not None:
+        return plain
+    return _quoted(text)
+
+
+def _unquoted(text: str) -> TextTable | None:
+    """Read a table whose cells are what stands between commas; None where a row is odd.
+
+    It is read by column at once, in a third of the time of a reader of rows.
+    """
+    lines = [line for line in text.split("\n") if line]
+    header = tuple(lines[0].split(","))
+    width = len(header)
+    if set(map(str.count, lines, repeat(","))) != {width - 1} or max(map(len, lines)) > MOST_CELL:
+        return None
+    cells = ",".join(lines).split(",")
+    return TextTable(header, len(lines) - 1, lambda index: _Cells(cells[width + index :: width]))
+
+
+def _quoted(text: str) -> TextTable:
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except csv.Error as error:
         raise UnreadableError(f"not valid CSV: {error}") from error
     header, body = tuple(rows[0]), rows[1:]
@@ -145,9 +203,7 @@ class _Series:
     def _text(self) -> "pl.Series":
         import polars as pl
 
-        if self.series.dtype == pl.Categorical or isinstance(self.series.dtype, pl.Enum):
-            return self.series.cast(pl.String).fill_null("")
-        return self.series.fill_null("")
+        return self.series.cast(pl.String).fill_null("")
 
     def integers(self) -> tuple[Ints, Bad]:
         import polars as pl
@@ -175,14 +231,9 @@ class _Series:
     def codes(self, classes: Sequence[str]) -> tuple[Ints, Bad]:
         import polars as pl
 
-        series = self.series
-        if series.dtype.is_integer() or series.dtype == pl.Boolean:
-            series = series.cast(pl.String)
-        elif series.dtype.is_numeric():
-            return _all_bad(len(series), np.int64)
-        else:
-            series = self._text()
-        coded = series.cast(pl.Enum(list(classes)), strict=False)
+        if self.series.dtype.is_numeric() and not self.series.dtype.is_integer():
+            return _all_bad(len(self.series), np.int64)
+        coded = self._text().cast(pl.Enum(list(classes)), strict=False)
         bad = coded.is_null().to_numpy()
         return coded.to_physical().cast(pl.Int64).fill_null(-1).to_numpy(), bad
 
@@ -198,11 +249,14 @@ def _all_bad(n: int, kind: Any) -> tuple[NDArray[Any], Bad]:
 def _large(data: bytes) -> TextTable:
     import polars as pl
 
-    first = data.split(b"\n", 1)[0]
+    first, _, body = data.partition(b"\n")
     header = _small(first).header
+    if len(header) > MOST_COLUMNS or not body.strip():
+        return TextTable(header, 0, lambda _: _Cells(()))
     try:
         frame = pl.read_csv(
-            data,
+            # The line in front is skipped: polars unpacks what begins like zlib, whatever it is.
+            io.BytesIO(b"-\n" + body),
             has_header=False,
             skip_rows=1,
             infer_schema=False,
@@ -213,17 +267,17 @@ def _large(data: bytes) -> TextTable:
         raise UnreadableError(f"not valid CSV: {shown(reason, 120)}") from error
     if frame.width != len(header):
         raise UnreadableError(f"row 2 has {frame.width} cells, the header {len(header)}")
+    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines, as above
     return TextTable(header, frame.height, lambda index: _Series(frame.to_series(index)))
 
 
-def _parquet(data: bytes) -> TextTable:
-    import polars as pl
+# --- Parquet -----------------------------------------------------------------------------------
 
+
+def _parquet(data: bytes, *, most_rows: int, most_bytes: int) -> TextTable:
     try:
-        frame = pl.read_parquet(io.BytesIO(data), use_pyarrow=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise UnreadableError("not a readable Parquet file") from error
-    for name, kind in frame.schema.items():
-        if kind.is_nested() or kind.is_temporal() or kind in {pl.Binary, pl.Object}:
-            raise UnreadableError(f"column {shown(name)} has the type {kind}")
+        frame = read_parquet(data, most_rows=most_rows, most_bytes=most_bytes)
+    except ReaderError as error:
+        kind = TooLargeError if error.too_large else UnreadableError
+        raise kind(str(error)) from error
     return TextTable(tuple(frame.columns), frame.height, lambda i: _Series(frame.to_series(i)))

@@ -9,6 +9,14 @@ class UntrustedFileError(Exception):
     """The file must not be read; the text says why, in words for the agent's author."""
 
 
+class TooLargeError(UntrustedFileError):
+    """There is more of it than is read."""
+
+
+class UnreadableError(Exception):
+    """The bytes are not what they should be; the text says why."""
+
+
 def read_bytes(path: Path, *, limit: int) -> bytes:
     """Return the content of a regular file of at most `limit` bytes.
 
@@ -24,18 +32,25 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        if path.is_symlink():
+        if os.path.islink(path):  # noqa: PTH114 - pathlib's raises where a name is too long
             raise UntrustedFileError("a symbolic link") from error
         raise UntrustedFileError(error.strerror or "unreadable") from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise UntrustedFileError(_kind(status.st_mode))
         if status.st_size > limit:
-            raise UntrustedFileError(f"{status.st_size:,} bytes; at most {limit:,} are read")
-        return file.read(limit)
+            raise TooLargeError(f"{status.st_size:,} bytes; at most {limit:,} are read")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(limit)
+    finally:
+        os.close(handle)
 
 
 def _kind(mode: int) -> str:
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+    }
     return kinds.get(stat.S_IFMT(mode), "a device")
