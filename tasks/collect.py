@@ -1,7 +1,8 @@
 """Copying out what an agent left: regular files only, no link followed, sizes capped.
 
 Everything below the agent's home is untrusted. Folders are walked by descriptor, so that no
-name on the way can be a link; this runs when the agent's processes are dead, so nothing moves.
+name on the way can be a link. This runs when the agent's processes are dead; should one live on
+and change things meanwhile, it spoils its own files and no more.
 """
 
 import errno
@@ -23,7 +24,16 @@ SOURCES = {
 """Where each kind of output lies below the agent's home."""
 
 DEEPEST = 32
-THEIR_FAULT = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT}
+THEIR_FAULT = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOENT,
+    errno.ENOTDIR,  # a folder became a link
+    errno.ENXIO,  # a file became a socket
+    errno.ENOTCONN,  # a file system of theirs is gone
+}
 """Errors that only the agent's own doing can cause; others are ours and stop the trial."""
 MOST_REFUSALS = 100
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,6 +55,7 @@ class _Copier:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.files = 0
+        self.folders = 0
         self.bytes = 0
         self.refused: dict[str, str] = {}
 
@@ -58,8 +69,8 @@ class _Copier:
         # Sorted, and submission/ comes first, so that a flood of files elsewhere crowds out none.
         for entry in sorted(os.listdir(source)):
             inner = f"{name}/{_printable(entry)}"
-            if self.files >= self.limits.output_files:
-                self.refuse(inner, f"more than {self.limits.output_files:,} files")
+            if self.files + self.folders >= self.limits.output_files:
+                self.refuse(inner, f"beyond the first {self.limits.output_files:,} files, folders")
                 return
             try:
                 self._entry(source, entry, target, inner, depth)
@@ -69,17 +80,24 @@ class _Copier:
                 self.refuse(inner, error.strerror or "unreadable")
 
     def _entry(self, source: int, entry: str, target: Path, name: str, depth: int) -> None:
+        if not _is_utf8(entry):
+            # It could be copied, but no report could name it.
+            self.refuse(name, "a name that is not UTF-8")
+            return
         mode = os.stat(entry, dir_fd=source, follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode) and depth < DEEPEST:
             handle = os.open(entry, _OPEN_FOLDER, dir_fd=source)
             try:
+                self.folders += 1
                 self.folder(handle, target / entry, name, depth + 1)
             finally:
                 os.close(handle)
         elif stat.S_ISREG(mode):
             handle = os.open(entry, _OPEN_FILE, dir_fd=source)
-            with os.fdopen(handle, "rb", buffering=0) as file:
-                self._file(file.fileno(), target / entry, name)
+            try:
+                self._file(handle, target / entry, name)
+            finally:
+                os.close(handle)
         else:
             self.refuse(name, _kind(mode))
 
@@ -99,7 +117,41 @@ class _Copier:
             while step := os.sendfile(copy.fileno(), source, done, status.st_size - done):
                 done += step
         self.files += 1
-        self.bytes += status.st_size
+        self.bytes += done
+
+
+MARKED = ".marked"
+"""Below the submissions: the copy that the agent marked as its answer, by `submit.sh`."""
+
+REPLACED = "unmarked"
+"""Where what was written beside it is kept, which counts no more."""
+
+
+def promote(workspace: Workspace, collected: Collected) -> str | None:
+    """Let the submission that was marked, if any, take the place of what was written later.
+
+    What was refused in its place is refused beside it.
+
+    Returns:
+        Its name relative to the outputs.
+    """
+    folder = workspace.outputs / "submission"
+    for name in ("submission.csv", "submission.parquet"):
+        marked = folder / MARKED / name
+        if not marked.is_file():
+            continue
+        aside = folder / REPLACED
+        while aside.exists():
+            aside = aside.with_name(f"{aside.name}-")
+        aside.mkdir()
+        for other in ("submission.csv", "submission.parquet"):
+            if (folder / other).exists():
+                (folder / other).rename(aside / other)
+            if reason := collected.refused.pop(f"submission/{other}", None):
+                collected.refused[f"submission/{aside.name}/{other}"] = reason
+        marked.rename(folder / name)
+        return f"submission/{name}"
+    return None
 
 
 def collect(workspace: Workspace, limits: Limits) -> Collected:
@@ -138,6 +190,10 @@ def _open_below(root: Path, relative: str) -> int:
 
 def _printable(name: str) -> str:
     return name if name.isprintable() else ascii(name)
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _kind(mode: int) -> str:

@@ -1,0 +1,242 @@
+"""A supervisor whose command runs behind bubblewrap's walls, as a user without any rights.
+
+Runs in the supervisor's process: only what loads fast. When root, it makes a mount namespace of
+its own, in which folders that only root may reach are bound where the command's user reaches them;
+bubblewrap is then started by that user, since started by root it would be no wall at all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+from time import monotonic, sleep
+
+from tasks.runtimes import procfs
+from tasks.runtimes.cgroups import Group
+from tasks.runtimes.supervisor import SETTLING_S, Supervisor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tasks.runtimes.supervisor import Box, Request
+
+_CLONE_NEWNS = 0x20000
+_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 0x1000, 0x4000, 0x40000
+_PR_SET_PDEATHSIG = 1
+_BY_SIGNAL = 128
+_STATUS_BYTES = 4096
+_LOOK_S = 0.01
+
+
+class BoxSupervisor(Supervisor):
+    """One command in its box, from its start to the death of the box."""
+
+    def __init__(self, request: Request, box: Box, libc: ctypes.CDLL) -> None:
+        self.box = box
+        self.group = Group(box["groups"], box["group"])
+        self.init = 0
+        """The first process of the box; with it, all of it dies."""
+        self.exit_code: int | None = None
+        """As bubblewrap tells it; None until the command has been started and has ended."""
+        self.told, self.tells = os.pipe()
+        os.set_blocking(self.told, False)
+        self.news = b""
+        self.held = 0
+        """A handle on the command itself, while bubblewrap is stopped."""
+        super().__init__(request, libc)
+
+    def run(self) -> dict[str, object]:
+        """Put up the walls, run the command within, and leave nothing of either."""
+        try:
+            self.group.make(self.box["memory_bytes"], self.box["cpus"], self.box["pids"])
+            if self.box["uid"] is not None:
+                _give(self.box["home"], self.box["uid"])
+            if self.box["stage"]:
+                _stage(self.box["stage"], self.box["mounts"])
+            return super().run()
+        finally:
+            if not self.group.remove():
+                self.detail += " (a control group could not be removed: aexp doctor --clean)"
+
+    def execute(self, command: list[str]) -> None:
+        """Become bubblewrap, within the group and as the user without rights."""
+        import resource
+
+        box = self.box
+        self.group.join()
+        arguments = [*box["arguments"], "--json-status-fd", str(_passed(self.tells))]
+        arguments += ["--seccomp", str(_holding(box["seccomp"]))]
+        given = {path: _holding(content) for path, content in box["files"].items()}
+        given |= {path: os.open(path, os.O_RDONLY) for path in box["copied"] if path not in given}
+        for path, handle in given.items():
+            arguments += ["--perms", "0444", "--file", str(_passed(handle)), path]
+        arguments += ["--remount-ro", "/"]
+        for name, value in self.request["env"].items():
+            arguments += ["--setenv", name, value]
+        packed = b"\0".join(os.fsencode(word) for word in arguments)
+        if any("\0" in word for word in command):
+            raise ValueError("embedded null byte")
+        if box["uid"] is not None:
+            os.setgroups([])
+            os.setresgid(box["uid"], box["uid"], box["uid"])
+            os.setresuid(box["uid"], box["uid"], box["uid"])
+            self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # undone by the change
+        if box["pids"] is not None and "pids" not in self.group.folders:
+            resource.setrlimit(resource.RLIMIT_NPROC, (box["pids"], box["pids"]))
+        os.chdir("/")
+        argv = [box["bwrap"], "--args", str(_holding(packed)), "--", *command]
+        os.execve(box["bwrap"], argv, {})  # noqa: S606 - no shell wanted
+
+    def hear(self) -> None:
+        """Take in what bubblewrap has said: the number of the first process, the exit code."""
+        try:
+            self.news += os.read(self.told, _STATUS_BYTES)
+        except BlockingIOError:
+            return
+        *lines, self.news = self.news.split(b"\n")
+        for line in lines:
+            if b'"child-pid"' in line:
+                self.init = _number(line, b'"child-pid"')
+                self.spared = {self.main, self.init}
+            elif b'"exit-code"' in line:
+                self.exit_code = _number(line, b'"exit-code"')
+
+    def measure(self) -> None:
+        """Sample as for any command; end all when the kernel has killed some for memory."""
+        self.hear()
+        self._hold()
+        super().measure()
+        if self.reason and self.init and not self._lives(self.init):
+            self.kill_at = 0.0
+        if not self.reason and self.group.oom_kills():
+            self.stop("out of memory", self._too_much(), grace_s=0)
+
+    def stop(self, reason: str, detail: str, grace_s: float | None = None) -> None:
+        """Ask all within to end; the walls stand until the last one has."""
+        self.hear()
+        procfs.signal_all([self.main], signal.SIGSTOP)  # as in `_hold`
+        super().stop(reason, detail, grace_s)
+
+    def _lives(self, pid: int) -> bool:
+        stat = procfs.read(f"/proc/{pid}/stat")
+        return bool(stat) and not procfs.Process(stat).zombie
+
+    def _hold(self) -> None:
+        """Stop bubblewrap while the command runs, and ask to be woken when that has ended.
+
+        It ends all along with the command, before anyone could count; stopped, it cannot.
+        """
+        if self.held or not self.init:
+            return
+        for pid in procfs.children(self.init)[:1]:
+            try:
+                self.held = os.pidfd_open(pid)
+            except OSError:  # gone by now: bubblewrap ends the box itself
+                return
+            procfs.signal_all([self.main], signal.SIGSTOP)
+            self.poll.register(self.held, select.POLLIN)
+
+    def notice(self, handle: int) -> None:
+        """The command has ended: give the rest a moment, count it, let bubblewrap end it."""
+        self.poll.unregister(handle)
+        if self.reason:
+            return
+        until = monotonic() + SETTLING_S
+        while (left := self._inside()) and monotonic() < until:
+            sleep(_LOOK_S)
+        self.killed |= left
+        procfs.signal_all([self.main], signal.SIGCONT)
+
+    def _inside(self) -> set[int]:
+        tree = procfs.descendants([self.init])
+        return {pid for pid, process in tree.items() if not process.zombie}
+
+    def sweep(self) -> None:
+        """Kill the first process, and thereby all, at once; then see that it was all."""
+        self.hear()
+        if not self.childless and self.init:
+            process = procfs.read(f"/proc/{self.init}/stat")
+            if process and procfs.Process(process).parent in {self.main, os.getpid()}:
+                procfs.signal_all([self.init], signal.SIGKILL)
+            procfs.signal_all([self.main], signal.SIGCONT)
+            self._wait_childless(1.0)
+        super().sweep()
+
+    def judged(self) -> dict[str, object]:
+        """Return reason, exit code and detail; read the kernel's own count of memory kills."""
+        self.hear()
+        if self.group.oom_kills() and self.reason in {"", "out of memory"}:
+            return {"reason": "out of memory", "exit_code": None, "detail": self._too_much()}
+        if not self.reason and self.exit_code is None:
+            return self._not_begun()
+        if self.status is not None and self.status > _BY_SIGNAL:
+            number = self.status - _BY_SIGNAL
+            self.status = -number if number < signal.NSIG else self.status
+        return super().judged()
+
+    def _not_begun(self) -> dict[str, object]:
+        if self.status is not None and self.status < 0:
+            detail = f"bubblewrap was ended by signal {-self.status}"
+            return {"reason": "infrastructure", "exit_code": None, "detail": detail}
+        return {"reason": "never started", "exit_code": None, "detail": ""}
+
+    def _too_much(self) -> str:
+        return f"the kernel killed a process; the limit is {self.box['memory_bytes']:,} bytes"
+
+
+def _number(line: bytes, key: bytes) -> int:
+    after = line[line.index(key) + len(key) :].lstrip(b" :")
+    digits = after[: len(after) - len(after.lstrip(b"0123456789"))]
+    return int(digits)
+
+
+def _passed(handle: int) -> int:
+    os.set_inheritable(handle, True)
+    return handle
+
+
+def _holding(content: bytes) -> int:
+    """Return an open file in memory, at its start, that the next program inherits."""
+    handle = os.memfd_create("aexp", 0)
+    while content:
+        content = content[os.write(handle, content) :]
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
+
+
+def _give(folder: str, uid: int) -> None:
+    """Let the user own the folder and all below it; no link is followed."""
+    for place, folders, files in os.walk(folder):
+        os.chown(place, uid, uid, follow_symlinks=False)
+        for name in (*folders, *files):
+            os.chown(f"{place}/{name}", uid, uid, follow_symlinks=False)
+
+
+def _stage(stage: str, mounts: list[tuple[str, str]]) -> None:
+    """Bind each folder or file to its place below `stage`, seen by this process alone."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    _done(libc.unshare(_CLONE_NEWNS), "unshare")
+    _mount(libc, "none", "/", "", flags=_MS_REC | _MS_PRIVATE)
+    sources = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source, _ in mounts]
+    flags = _MS_NOSUID | _MS_NODEV
+    _mount(libc, "tmpfs", stage, "tmpfs", flags=flags, options="mode=755,size=1m")
+    for handle, (source, target) in zip(sources, mounts, strict=True):
+        if os.path.isdir(source):  # noqa: PTH112
+            os.mkdir(target)  # noqa: PTH102
+        else:
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
+        _mount(libc, f"/proc/self/fd/{handle}", target, "", flags=_MS_BIND | _MS_REC)
+        os.close(handle)
+
+
+def _mount(
+    libc: ctypes.CDLL, source: str, target: str, kind: str, *, flags: int, options: str = ""
+) -> None:
+    words = [os.fsencode(word) or None for word in (source, target, kind)]
+    _done(libc.mount(*words, flags, os.fsencode(options) or None), f"mount {target}")
+
+
+def _done(status: int, what: str) -> None:
+    if status != 0:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")

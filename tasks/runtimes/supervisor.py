@@ -1,0 +1,463 @@
+"""Keeps one command and all its descendants; runs as a process of its own, started in ~20 ms.
+
+It is a subreaper: whatever the command starts, however it detaches, becomes its child at last,
+so "no child left" is exactly "nothing left running". Standard library only, and of that only
+what loads fast: no typing, dataclasses, json, socket or subprocess.
+
+File descriptors: 0 is a socket to the harness, 1 the pipe that takes the command's output.
+The harness sends a request (`packed`), then `stop` or `kill`; its end of file means that it died.
+Back go lines of Python literals: `{"pids": …}` now and then, and `{"reason": …}` once, when all
+are dead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import marshal
+import os
+import select
+import signal
+import sys
+from time import monotonic, process_time
+
+from tasks.runtimes import procfs
+from tasks.runtimes.growth import Growth
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import NoReturn, TypedDict
+
+    class Request(TypedDict):
+        """What the harness asks for."""
+
+        command: list[str]
+        env: dict[str, str]
+        cwd: str
+        root: str
+        """The folder whose growth is limited."""
+        log: str
+        """A file in it that does not count."""
+        time_s: float
+        grace_s: float
+        memory_bytes: int | None
+        disk_bytes: int
+        box: Box | None
+        """The walls; None: a plain process."""
+
+    class Box(TypedDict):
+        """What walls a command in; made by `box.py`, put up by `boxed.py`."""
+
+        bwrap: str
+        arguments: list[str]
+        files: dict[str, bytes]
+        """By the path inside, files that are made for it."""
+        copied: list[str]
+        """Files of the host that it gets a copy of, under the same path."""
+        seccomp: bytes
+        stage: str | None
+        """A folder below which `mounts` are put for one without our rights, if we are root."""
+        mounts: list[tuple[str, str]]
+        uid: int | None
+        """Whom it becomes first, if we are root."""
+        home: str
+        groups: dict[str, str]
+        """By controller, the folder in which a control group is made."""
+        group: str
+        memory_bytes: int | None
+        cpus: float | None
+        pids: int | None
+
+
+SETTLING_S = 0.1
+"""What helpers that end along with the command, such as resource trackers, are given to do so."""
+
+SAMPLE_S = 0.1
+DUTY = 100
+"""Each sample is followed by a pause of so many times its own duration: 1 % of a core."""
+
+PAUSE_S = 2.0
+"""No pause is longer, even where thousands of processes make samples slow."""
+
+REAP = 1000
+"""The dead that are buried in one turn; there are those that die faster."""
+
+FLOOD_TURNS = 3
+"""After so many full turns on end the kernel is told to bury them, uncounted, and all is ended."""
+
+IGNORED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM")
+"""What an agent of the same user may send by mistake; after SIGKILL, the harness takes over."""
+
+_FINAL_WALK_S = 2.0
+_TURNS = 40
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+class Supervisor:
+    """One command from its start to the death of the last process it left."""
+
+    def __init__(self, request: Request, libc: ctypes.CDLL) -> None:
+        self.request = request
+        self.libc = libc
+        self.disk = Growth(request["root"], request["log"])
+        self.main = 0
+        self.status: int | None = None
+        self.childless = False
+        self.breach = ""
+        self.reason = ""
+        """Why we ended it; empty while it runs or when it ended by itself."""
+        self.detail = ""
+        self.kill_at = 0.0
+        self.ended = 0.0
+        self.peak = 0
+        self.killed: set[int] = set()
+        self.known: set[int] = set()
+        self.outbox = b""
+        self.wake = self._wake_on_children()
+        self.limits = _own_limits()
+        self.full_turns = 0
+        self.tree: dict[int, procfs.Process] = {}
+        """The descendants at the last look."""
+        self.poll = select.poll()
+        self.spared: set[int] = set()
+        """Those of them that are part of the walls."""
+
+    @staticmethod
+    def _wake_on_children() -> int:
+        wake, wakes = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(wakes, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+        return wake
+
+    def run(self) -> dict[str, object]:
+        """Start the command, keep it, end it; return the result as told to the harness."""
+        started = monotonic()
+        failure = self.start()
+        if failure:
+            return {"reason": "never started", "detail": failure, "seconds": 0.0}
+        self.keep(started + self.request["time_s"])
+        if not self.reason:
+            self.settle()
+        self.sweep()
+        seconds = (self.ended if not self.reason else monotonic()) - started
+        result = {**self.judged(), "seconds": seconds, **self.usage()}
+        return {**result, "breach": self.breach} if self.breach else result
+
+    def judged(self) -> dict[str, object]:
+        """Return reason, exit code and detail."""
+        if self.reason:
+            return {"reason": self.reason, "exit_code": None, "detail": self.detail}
+        reason, detail = ("finished" if self.status == 0 else "agent error"), _ending(self.status)
+        self.disk.finish(_FINAL_WALK_S)
+        # RLIMIT_FSIZE lets one file reach the limit, and no further.
+        full = self._disk_full() or self.disk.bytes == self.request["disk_bytes"]
+        if self.status == -signal.SIGXFSZ or full:
+            reason, detail = "disk full", self._disk_detail()
+        return {"reason": reason, "exit_code": self.status, "detail": detail}
+
+    def _disk_detail(self) -> str:
+        if self.disk.hidden:
+            return "a folder cannot be measured"
+        return f"{self.disk.bytes:,} bytes written; the limit is {self.request['disk_bytes']:,}"
+
+    def usage(self) -> dict[str, object]:
+        """Return what the tree used; all of it is reaped, so the kernel's sums are whole."""
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return {
+            "cpu_seconds": used.ru_utime + used.ru_stime,
+            "peak_memory_bytes": max(self.peak, used.ru_maxrss * 1024),
+            "killed_processes": len(self.killed),
+        }
+
+    def start(self) -> str:
+        """Start the command in a session of its own; return why that failed, or nothing."""
+        told, tells = os.pipe()  # closed by exec: an end of file means that it started
+        self.main = os.fork()
+        if self.main == 0:
+            self._become(tells)
+        os.close(tells)
+        failure = os.read(told, 4096).decode(errors="replace")
+        os.close(told)
+        return failure
+
+    def _become(self, tells: int) -> NoReturn:
+        import resource
+
+        command, limit = self.request["command"], self.request["disk_bytes"]
+        try:
+            os.setsid()
+            self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.dup2(1, 2)
+            _handle(("SIGPIPE", "SIGXFSZ", *IGNORED), signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            size = limit if hard == resource.RLIM_INFINITY else min(hard, limit)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            self.execute(command)
+        except (OSError, ValueError, IndexError) as error:
+            words = error.strerror if isinstance(error, OSError) else error
+            message = f"cannot start {command[0] if command else ''!r}: {words}"
+            os.write(tells, message.encode(errors="replace")[:4096])
+        finally:
+            os._exit(127)
+
+    def execute(self, command: list[str]) -> None:
+        """Become the command; this is the child."""
+        os.chdir(self.request["cwd"])
+        os.execvpe(command[0], command, self.request["env"])  # noqa: S606 - no shell wanted
+
+    def keep(self, deadline: float) -> None:
+        """Watch the command until it has ended, or until the grace of its end is over."""
+        poll = self.poll
+        poll.register(0, select.POLLIN)
+        poll.register(self.wake, select.POLLIN)
+        measure = monotonic() + 0.02
+        look = monotonic() + 0.05
+        while True:
+            self.reap()
+            if 0 < self.full_turns < FLOOD_TURNS:
+                continue  # a sample would look at thousands of dead
+            now = monotonic()
+            if self.reason:
+                if self.childless or now >= self.kill_at:
+                    return
+            elif self.status is not None and self.ended < deadline:
+                return
+            elif now >= deadline:
+                self.stop("timed out", f"the limit was {self.request['time_s']:g} s")
+            if now >= measure:
+                measure = _next(self.measure)
+            if now >= look:
+                look = _next(self.look)
+            until = min(self.kill_at if self.reason else deadline, measure, look)
+            for handle, _ in poll.poll(max(0, int((until - monotonic()) * 1000) + 1)):
+                if handle == 0:
+                    self.obey()
+                elif handle == self.wake:
+                    _drain(self.wake)
+                else:
+                    self.notice(handle)
+
+    def notice(self, handle: int) -> None:
+        """Look at what else was added to `poll`; here, nothing was."""
+
+    def obey(self) -> None:
+        """Do what the harness says; kill all when it has died."""
+        words = os.read(0, 4096)
+        if not words or b"kill" in words:
+            self.stop("cancelled", "killed at once", grace_s=0)
+        else:
+            self.stop("cancelled", "")
+
+    def stop(self, reason: str, detail: str, grace_s: float | None = None) -> None:
+        """Ask the whole tree to end within the grace; the first reason stays."""
+        grace_s = self.request["grace_s"] if grace_s is None else grace_s
+        if not self.reason:
+            self.reason, self.detail = reason, detail
+            self.kill_at = monotonic() + grace_s
+        self.kill_at = min(self.kill_at, monotonic() + grace_s)
+        tree = procfs.descendants([os.getpid()])
+        tree = {pid: process for pid, process in tree.items() if pid not in self.spared}
+        self.killed.update(pid for pid, process in tree.items() if not process.zombie)
+        if grace_s > 0:
+            procfs.signal_all(tree, signal.SIGTERM)
+            procfs.signal_all(tree, signal.SIGCONT)  # what is stopped does not see a SIGTERM
+
+    def measure(self) -> None:
+        """Sample the memory of the tree, and tell the harness whom to look for without us."""
+        tree = self.tree = procfs.descendants([os.getpid()])
+        memory = sum(process.memory for process in tree.values())
+        if memory > self.peak and len(tree) > 1:
+            memory = sum(procfs.fair_memory(pid) or tree[pid].memory for pid in tree)
+        self.peak = max(self.peak, memory)
+        limit = self.request["memory_bytes"]
+        if limit is not None and memory > limit:
+            self.stop(
+                "out of memory", f"{memory:,} bytes in use; the limit is {limit:,}", grace_s=0
+            )
+        if tree.keys() - self.known and not self.outbox:
+            new = tree.keys() - self.known
+            self.known = set(tree)
+            self.tell({"pids": {pid: tree[pid].started for pid in new}})
+        self.flush()
+
+    def look(self) -> None:
+        """Sample the disk."""
+        if self.disk.advance() and self._disk_full():
+            self.stop("disk full", self._disk_detail(), grace_s=0)
+
+    def _disk_full(self) -> bool:
+        return self.disk.hidden or self.disk.bytes > self.request["disk_bytes"]
+
+    def tell(self, message: dict[str, object]) -> None:
+        """Send a line to the harness as far as it takes it now."""
+        self.outbox += ascii(message).encode() + b"\n"
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, without waiting."""
+        try:
+            while self.outbox:
+                self.outbox = self.outbox[os.write(0, self.outbox) :]
+        except BlockingIOError:
+            return
+        except OSError:  # the harness died; `obey` sees to that
+            self.outbox = b""
+
+    def reap(self) -> None:
+        """Bury the dead, as many as a turn allows; learn whether any child is left."""
+        try:
+            for _ in range(REAP):
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    self.full_turns = 0
+                    return
+                if pid == self.main:
+                    self.status = os.waitstatus_to_exitcode(status)
+                    self.ended = monotonic()
+        except ChildProcessError:
+            self.childless = True
+            return
+        self.full_turns += 1
+        if self.full_turns == FLOOD_TURNS:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            self._bury_the_rest()
+            self.breach = "its processes exited faster than they could be counted"
+            self.stop("agent error", self.breach, grace_s=0)
+
+    def _bury_the_rest(self) -> None:
+        try:
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        except ChildProcessError:
+            self.childless = True
+
+    def settle(self) -> None:
+        """Let helpers end by themselves for a moment."""
+        self._wait_childless(SETTLING_S)
+
+    def sweep(self) -> None:
+        """Kill whatever is left, until nothing is."""
+        if not self.childless:
+            self.libc.nice(-10)  # to be faster than what is killed; only root may
+        while not self.childless:
+            self.killed |= procfs.freeze_and_kill(
+                lambda: procfs.descendants([os.getpid()]), self._orphans
+            )
+            self._wait_childless(0.05)
+
+    def _orphans(self) -> list[int]:
+        for _ in range(_TURNS):  # the list is slow where many are dead
+            self.reap()
+            if self.full_turns == 0 or self.childless:
+                break
+        return procfs.children(os.getpid())[::-1]
+
+    def _wait_childless(self, seconds: float) -> None:
+        until = monotonic() + seconds
+        while True:
+            self.reap()
+            left = until - monotonic()
+            if self.childless or left <= 0:
+                return
+            select.select([self.wake], [], [], left)
+            _drain(self.wake)
+
+
+def _next(sample: Callable[[], None]) -> float:
+    """Take a sample; return when the next one is due."""
+    used = process_time()
+    sample()
+    return monotonic() + min(max(SAMPLE_S, DUTY * (process_time() - used)), PAUSE_S)
+
+
+def _ending(status: int | None) -> str:
+    if status is None or status == 0:
+        return ""
+    if status > 0:
+        return f"exit status {status}"
+    try:
+        return f"ended by {signal.Signals(-status).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"ended by signal {-status}"
+
+
+def _drain(handle: int) -> None:
+    """Empty the pipe but for what comes meanwhile, which might never stop."""
+    try:
+        os.read(handle, 2**16)
+    except BlockingIOError:
+        return
+
+
+def _own_limits() -> list[tuple[int, int]]:
+    import resource
+
+    return [
+        resource.getrlimit(kind)
+        for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_AS)
+    ]
+
+
+def _handle(names: Iterable[str], handler: signal.Handlers) -> None:
+    for name in names:
+        signal.signal(getattr(signal, name), handler)
+
+
+def packed(request: Request) -> bytes:
+    """Return a request as it is sent: eight bytes that tell its length, and itself.
+
+    It is `marshal`, since importing `json` takes a fifth of a supervisor's start; both sides
+    are the same interpreter, and the side that is read here is the harness.
+    """
+    body = marshal.dumps(request)  # type: ignore[arg-type]  # a TypedDict is a dict
+    return len(body).to_bytes(8, "little") + body
+
+
+def _request() -> Request:
+    request: Request = marshal.loads(_received(int.from_bytes(_received(8), "little")))  # noqa: S302
+    return request
+
+
+def _received(count: int) -> bytes:
+    found = b""
+    while len(found) < count:
+        piece = os.read(0, count - len(found))
+        if not piece:
+            sys.exit(0)  # the harness died before it asked for anything
+        found += piece
+    return found
+
+
+def main() -> None:
+    """Serve one request."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _handle(IGNORED, signal.SIG_IGN)
+    request = _request()
+    if request["box"] is None:
+        supervisor = Supervisor(request, libc)
+    else:
+        from tasks.runtimes.boxed import BoxSupervisor
+
+        supervisor = BoxSupervisor(request, request["box"], libc)
+    os.set_blocking(0, False)
+    try:
+        result = supervisor.run()
+    except (OSError, MemoryError) as error:  # no process, descriptor or memory to be had
+        result = {"reason": "infrastructure", "detail": f"supervisor: {error}", "seconds": 0.0}
+        if _own_limits() != supervisor.limits:
+            result["reason"] = "agent error"
+            result["breach"] = "the limits of the supervisor were changed"
+    supervisor.tell(result)
+    while supervisor.outbox:
+        select.select([], [0], [])
+        supervisor.flush()
+    os._exit(0)  # at once: tidying up an interpreter would take 5 ms

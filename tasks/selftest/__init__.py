@@ -1,0 +1,1 @@
+"""Agents that attack, as scripts anyone can run on their own machine: `aexp selftest --hostile`."""
