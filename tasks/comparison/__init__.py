@@ -1,0 +1,1 @@
+"""Comparing agents: intervals, paired differences, power; what may be said of many trials."""

@@ -1,0 +1,1 @@
+"""Trials in other people's formats."""
