@@ -4,7 +4,27 @@ from collections.abc import Callable
 
 import typer
 
-from tasks.cli import catalogue, data, doctor, run, sound
+import tasks
+from tasks.cli import (
+    agents,
+    cache,
+    calibrate,
+    catalogue,
+    compare,
+    data,
+    doctor,
+    export,
+    gateway,
+    image,
+    index,
+    mcp,
+    regrade,
+    replay,
+    run,
+    selftest,
+    sound,
+    suite,
+)
 
 app = typer.Typer(
     name="aexp",
@@ -22,10 +42,25 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "validate": data.validate,
     "check-submission": data.check_submission,
     "check": sound.check,
+    "calibrate": calibrate.calibrate,
+    "gateway": gateway.gateway,
+    "mcp": mcp.mcp,
+    "leaderboard": compare.leaderboard,
+    "compare": compare.compare,
+    "power": compare.power,
+    "regrade": regrade.regrade,
+    "replay": replay.replay,
+    "export": export.export,
     "doctor": doctor.doctor,
+    "selftest": selftest.selftest,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.add_typer(agents.app)
+app.add_typer(suite.app)
+app.add_typer(index.app)
+app.add_typer(cache.app)
+app.add_typer(image.app, name="image")
 
 
 @app.callback()
@@ -33,9 +68,13 @@ def _common(
     context: typer.Context,
     *,
     verbose: bool = typer.Option(False, "--verbose", help="Show tracebacks."),  # noqa: ARG001
+    version: bool = typer.Option(False, "--version", help="Print the version."),
 ) -> None:
     """Define, run and honestly grade machine-learning tasks for AI agents."""
     # `--verbose` is read where errors end up.
+    if version:
+        typer.echo(f"aexp {tasks.__version__}")
+        raise typer.Exit(0)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)

@@ -8,9 +8,11 @@ import typer
 
 from tasks import registry
 from tasks.cli import console
-from tasks.cli.options import Json, TaskId, TaskOrFile, TasksDir, find_task, load_folders
-from tasks.errors import UsageError
-from tasks.spec import SCHEMA_NAME, TASK_TYPES, Task, known_criteria, write_text
+from tasks.cli.options import Json, TaskOrFile, TasksDir, find_task, load_folders
+from tasks.errors import UsageError, suggestion
+from tasks.files import write_text
+from tasks.registry import measured, measured_of
+from tasks.spec import SCHEMA_NAME, TASK_TYPES, Task, known_criteria
 
 
 def list_tasks(
@@ -23,24 +25,53 @@ def list_tasks(
 ) -> None:
     """List the tasks."""
     load_folders(tasks_dir)
+    _refuse_unknown(
+        "--type", task_type, {*TASK_TYPES, *(t.task_type for t in registry.list_tasks())}
+    )
+    _refuse_unknown("--difficulty", difficulty, {"easy", "medium", "hard"})
     found = registry.list_tasks(task_type=task_type, difficulty=difficulty, tag=tag)
+    known = measured()
     if json_:
-        console.out_json([_summary(task) for task in found])
+        console.out_json([_summary(task, measured_of(task, known)) for task in found])
         return
     if not found:
         console.say("no task fits; `list` without options shows them all")
         return
     rows = [
-        (task.id, task.task_type, task.difficulty, _criteria(task), task.name) for task in found
+        (
+            task.id,
+            task.task_type,
+            task.difficulty,
+            *_bracket(measured_of(task, known)),
+            _criteria(task),
+            task.name,
+        )
+        for task in found
     ]
-    console.table(("ID", "TYPE", "DIFFICULTY", "CRITERIA", "NAME"), rows)
+    header = ("ID", "TYPE", "DIFFICULTY", "FLOOR", "AGENT", "CEILING", "CRITERIA", "NAME")
+    console.table(header, rows)
 
 
-def _summary(task: Task) -> dict[str, Any]:
+def _bracket(entry: dict[str, Any] | None) -> tuple[str, ...]:
+    """Return floor, the experiment agent's score and ceiling, as they were measured."""
+    return tuple(console.number((entry or {}).get(key)) for key in ("floor", "agent", "ceiling"))
+
+
+def _refuse_unknown(option: str, value: str | None, known: set[str]) -> None:
+    if value is not None and value not in known:
+        raise UsageError(f"{option} {value!r}{suggestion(value, known)}")
+
+
+def _summary(task: Task, entry: dict[str, Any] | None) -> dict[str, Any]:
     fields = ("id", "name", "task_type", "difficulty", "estimated_time", "description", "version")
     definition = task.definition()
     summary = {name: definition[name] for name in fields}
-    return {**summary, "evaluation_criteria": task.evaluation_criteria, "tags": task.tags}
+    return {
+        **summary,
+        "evaluation_criteria": task.evaluation_criteria,
+        "tags": task.tags,
+        "measured": entry,
+    }
 
 
 def _criteria(task: Task) -> str:
@@ -64,7 +95,9 @@ def show(
 
         instance = datasets.draw(task, Seed.practice(task.id))
         text = datasets.description(task, instance)
-        console.out_json({"id": task.id, "prompt": text}) if json_ else console.out(text)
+        console.out_json({"id": task.id, "prompt": text}) if json_ else console.out_text(
+            text.rstrip()
+        )
     elif json_:
         console.out_json(task.definition())
     else:
@@ -91,10 +124,11 @@ def _show_fields(task: Task) -> None:
             console.out("\n" + "\n".join(console.printable(line) for line in text.splitlines()))
 
 
-def config(task_id: TaskId, file: Path, *, tasks_dir: TasksDir = None) -> None:
+def config(task_id: TaskOrFile, file: Path, *, tasks_dir: TasksDir = None) -> None:
     """Write the task_config.json an agent reads, the definition under the key `task`."""
-    load_folders(tasks_dir)
-    console.out(str(registry.create_task_config(task_id, file)))
+    task = find_task(task_id, tasks_dir)
+    registry.register_task(task)
+    console.out(str(registry.create_task_config(task.id, file)))
 
 
 def create(

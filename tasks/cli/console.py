@@ -1,6 +1,7 @@
 """What a person sees: results on stdout, the rest on stderr; plain where there is no terminal."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,15 +17,31 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def out_text(text: str) -> None:
+    """Print a text of several lines that a stranger may have written."""
+    print("\n".join(printable(line) for line in text.splitlines()))
+
+
 def out_json(payload: Any) -> None:
     """Print a result for programs."""
-    print(json.dumps(payload, indent=2, ensure_ascii=False, default=str))
+    out_raw_json(json.dumps(payload, indent=2, ensure_ascii=False, default=str))
+
+
+def out_raw_json(text: str) -> None:
+    """Print JSON, spelling out what a terminal would obey; programs read the same."""
+    print("".join(char if char.isprintable() or char == "\n" else _spelt(char) for char in text))
+
+
+def _spelt(char: str) -> str:
+    return json.dumps(char)[1:-1] if char.isascii() is False else f"\\u{ord(char):04x}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table: lines and colour on a terminal, aligned plain text elsewhere."""
-    body = [[str(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    body = [[printable(str(cell)) for cell in row] for row in rows]
+    # Where it does not fit, whole words that wrap are better than numbers cut off.
+    width = sum(max(len(line[k]) for line in [header, *body]) + 3 for k in range(len(header)))
+    if not sys.stdout.isatty() or width > shutil.get_terminal_size().columns:
         _plain(header, body)
         return
     from rich import box

@@ -66,8 +66,9 @@ def generate_data(
     for path in sorted(folder.iterdir()):
         size = "" if path.is_dir() else f"  {console.size(path.stat().st_size)}"
         console.out(f"{path}{size}")
-    console.say(f"next: python run_task.py {task.id} --local, or work on {folder} yourself and run")
-    console.say(f"      aexp validate {task_id} RESULTS_DIR")
+    same = "" if seed is None else f" --seed {seed}"
+    same += "" if n_samples is None else f" --n-samples {n_samples}"
+    console.say(f"next: work on {folder}, then: aexp validate {task_id} RESULTS_DIR{same}")
 
 
 @contextmanager
@@ -78,6 +79,7 @@ def _staged(folder: Path) -> Iterator[Path]:
     try:
         yield staging
         folder.mkdir(exist_ok=True)
+        _remove_earlier(folder, {path.name for path in staging.iterdir()})
         for path in sorted(staging.iterdir()):
             target = folder / path.name
             if target.is_dir() and not target.is_symlink():
@@ -85,6 +87,17 @@ def _staged(folder: Path) -> Iterator[Path]:
             os.replace(path, target)  # noqa: PTH105 - atomic, file by file
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _remove_earlier(folder: Path, names: set[str]) -> None:
+    """Remove what an earlier instance would leave beside the new one: tables and answers."""
+    for name in names:
+        for old, new in ((".csv", ".parquet"), (".parquet", ".csv")):
+            if name.endswith(new):
+                (folder / name.removesuffix(new)).with_suffix(old).unlink(missing_ok=True)
+    private = folder / "private"
+    if "private" not in names and (private / "manifest.json").is_file():
+        shutil.rmtree(private)
 
 
 def _write(

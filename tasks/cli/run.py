@@ -1,24 +1,44 @@
 """`run`: one trial, watched live. `python run_task.py` is the same command."""
 
 import logging
-import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tasks.cli import console
-from tasks.cli.options import Json, TaskOrFile, TasksDir, find_task
-from tasks.errors import UsageError
+from tasks.cli import tracking
+from tasks.cli.container import contained, show
+from tasks.cli.gateway import (
+    KeyEnv,
+    Loose,
+    MaxCost,
+    MaxRequests,
+    MaxTokens,
+    Models,
+    Play,
+    PriceTable,
+    Record,
+    Upstreams,
+    granted,
+    models_named,
+)
+from tasks.cli.limits import limits_of
+from tasks.cli.options import Json, TaskOrFile, TasksDir, find_task, parse_size
+from tasks.cli.replay import Fresh
+from tasks.cli.tracking import Track
+from tasks.cli.trial_view import again, exit_status, print_trial
+from tasks.cli.watch import Watch, interruptible
+from tasks.errors import UsageError, brief, suggestion
 
 if TYPE_CHECKING:
     from tasks.agents import AgentSpec
+    from tasks.feedback import Feedback
+    from tasks.replay import Replayed
     from tasks.runner import Trial
-    from tasks.runtimes.base import Cancel
+    from tasks.runtimes.base import Cancel, Runtime
+    from tasks.spec import Task
 
 
 def run(
@@ -31,6 +51,9 @@ def run(
     local: Annotated[
         bool, typer.Option("--local", help="Without a container: for development, less contained.")
     ] = False,
+    runtime: Annotated[
+        str | None, typer.Option("--runtime", help="bubblewrap, docker or process (no walls).")
+    ] = None,
     agent: Annotated[
         str, typer.Option("--agent", help="An agent of agents/, if no command is given.")
     ] = "experiment",
@@ -38,6 +61,73 @@ def run(
     time_limit: Annotated[
         float, typer.Option("--time-limit", help="Seconds of wall time.", min=0.1)
     ] = 3600,
+    grace: Annotated[
+        float, typer.Option("--grace", help="Seconds to save its work at the limit.", min=0)
+    ] = 10,
+    memory: Annotated[
+        int | None, typer.Option("--memory", help="Such as 4g.", parser=parse_size, metavar="SIZE")
+    ] = None,
+    cpus: Annotated[float | None, typer.Option("--cpus", help="Such as 1.5.", min=0.01)] = None,
+    pids: Annotated[
+        int | None, typer.Option("--pids", help="Processes and threads at once.", min=1)
+    ] = None,
+    disk: Annotated[
+        int | None, typer.Option("--disk", help="Such as 20g.", parser=parse_size, metavar="SIZE")
+    ] = None,
+    disk_wall: Annotated[
+        bool,
+        typer.Option(
+            "--disk-wall", help="Make --disk a file system of that size, not a watch: root only."
+        ),
+    ] = False,
+    network: Annotated[
+        str, typer.Option("--network", help="none, host or bridge: what it may reach.")
+    ] = "none",
+    gpus: Annotated[
+        str | None, typer.Option("--gpus", help="all, a count, or ids such as 0,2.")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option("--require", help="A guarantee to be enforced or refused, such as network."),
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", help="The image, instead of the agent's own.")
+    ] = None,
+    container_config: Annotated[
+        Path | None, typer.Option("--container-config", help="MLE-bench's JSON file of limits.")
+    ] = None,
+    retain: Annotated[
+        bool, typer.Option("--retain", help="Keep the container when it has ended.")
+    ] = False,
+    mle_bench: Annotated[
+        bool, typer.Option("--mle-bench", help="Run the image by MLE-bench's call sequence.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the container's command line; run nothing.")
+    ] = False,
+    model: Models = None,
+    upstream: Upstreams = None,
+    key_env: KeyEnv = None,
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    prices: PriceTable = None,
+    record: Record = None,
+    play: Play = None,
+    loose: Loose = False,
+    replay: Fresh = None,
+    feedback: Annotated[
+        str,
+        typer.Option(
+            "--feedback",
+            metavar="none|validation|score",
+            help="What it may learn of its score: nothing; that on hidden rows which do not count; "
+            "or that on the graded ones, for practice.",
+        ),
+    ] = "none",
+    feedback_queries: Annotated[
+        int, typer.Option("--feedback-queries", help="How often it may ask.", min=1)
+    ] = 20,
     validate: Annotated[
         bool, typer.Option("--validate", help="Print the evaluation; exit 1 if criteria are unmet.")
     ] = False,
@@ -47,6 +137,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="Where trial folders are made.")] = Path(
         "runs"
     ),
+    track: Track = None,
     tasks_dir: TasksDir = None,
     json_: Json = False,
     verbose: Annotated[
@@ -66,11 +157,56 @@ def run(
     from tasks.runner import TaskRunner
     from tasks.runtimes.base import Cancel
 
-    watch = _Watch(limit=time_limit, quiet=json_)
-    runner = TaskRunner(out, runtime="local" if local else "docker", observer=watch.event)
+    feed = tracking.feed(tracking.names_of(track), out)
+    watch = Watch(limit=time_limit, quiet=json_)
+    chosen_limits = limits_of(
+        grace_s=grace,
+        memory_bytes=memory,
+        cpus=cpus,
+        pids=pids,
+        disk_bytes=disk,
+        disk_wall=disk_wall,
+        network=network,
+        gpus=gpus,
+    )
     chosen = _agent(command, agent, agents_dir)
+    if replay is not None and task.family is None:
+        raise UsageError(f"{task.id}: --replay needs data that can be drawn again")
+    place, chosen_limits = contained(
+        _runtime(runtime, local=local),
+        chosen_limits,
+        container_config=container_config,
+        image=image,
+        retain=retain,
+        mle_bench=mle_bench,
+        dry_run=dry_run,
+    )
+    if dry_run:
+        show(place, task, chosen, replace(chosen_limits, time_s=time_limit))
+        return
+    runner = TaskRunner(
+        out,
+        runtime=place,
+        limits=chosen_limits,
+        requires=require or (),
+        observer=watch.event,
+        access=granted(
+            upstream,
+            key_env,
+            max_requests=max_requests,
+            max_tokens=max_tokens,
+            max_cost=max_cost,
+            prices=prices,
+            record=record,
+            play=play,
+            loose=loose,
+        ),
+        models=models_named(model),
+        feed=feed,
+        feedback=_feedback(feedback, feedback_queries),
+    )
     cancel = Cancel()
-    with _interruptible(cancel), watch:
+    with interruptible(cancel), watch:
         trial = runner.run_task(
             task,
             chosen,
@@ -79,9 +215,63 @@ def run(
             cancel=cancel,
             on_output=watch.output,
         )
-    _print(trial, validate=validate, json_=json_)
-    if status := exit_status(trial, validate=validate):
+        replayed = None
+        if replay is not None:
+            replayed = _replay(
+                trial,
+                replay,
+                place=place,
+                agents_dir=agents_dir,
+                task=task,
+                cancel=cancel,
+                watch=watch,
+            )
+    line = again(task_id, command, agent, runtime, local=local)
+    print_trial(trial, line, validate=validate, json_=json_, replayed=replayed)
+    tracking.finish(feed)
+    status = exit_status(trial, validate=validate)
+    if not status and validate and replayed is not None and replayed.flagged:
+        status = 1
+    if status:
         raise typer.Exit(status)
+
+
+def _replay(
+    trial: "Trial",
+    fresh: int,
+    *,
+    place: "str | Runtime",
+    agents_dir: Path | None,
+    task: "Task",
+    cancel: "Cancel",
+    watch: Watch,
+) -> "Replayed":
+    from tasks.replay import Replayer
+
+    replayer = Replayer(
+        fresh=fresh,
+        runtime=place,
+        agents_dir=agents_dir,
+        definitions={task.id: task},
+        cancel=cancel,
+        progress=lambda line: watch.say(f"[replay] {line}"),
+    )
+    return replayer.trial(trial.workspace.root)
+
+
+def _feedback(mode: str, queries: int) -> "Feedback":
+    from tasks.feedback import MODES, Feedback
+
+    for known in MODES:
+        if mode == known:
+            return Feedback(mode=known, queries=queries)
+    raise UsageError(f"--feedback {brief(mode)}{suggestion(mode, MODES)}")
+
+
+def _runtime(name: str | None, *, local: bool) -> str:
+    if local and name not in {None, "bubblewrap", "process"}:
+        raise UsageError(f"--local and --runtime {name} are two runtimes; give one")
+    return name or ("local" if local else "docker")
 
 
 def _agent(command: list[str] | None, name: str, agents_dir: Path | None) -> "AgentSpec":
@@ -92,145 +282,3 @@ def _agent(command: list[str] | None, name: str, agents_dir: Path | None) -> "Ag
             raise UsageError(f"--agent {name} and a command after `--` are two agents; give one")
         return agents.from_command(command)
     return agents.load(name, agents_dir)
-
-
-def exit_status(trial: "Trial", *, validate: bool) -> int:
-    """Return the exit status of the architecture page for a finished trial."""
-    if trial.grader_error is not None:
-        return 8
-    if status := trial.outcome.exit_status():
-        return status
-    evaluation = trial.evaluation
-    if validate and evaluation is not None and not evaluation.success:
-        invalid = evaluation.submission and not evaluation.submission["valid"]
-        return 4 if invalid else 1
-    return 0
-
-
-def _print(trial: "Trial", *, validate: bool, json_: bool) -> None:
-    if json_:
-        console.out(trial.report_file.read_text(encoding="utf-8").rstrip())
-        return
-    outcome, evaluation = trial.outcome, trial.evaluation
-    detail = f" ({console.printable(outcome.detail)})" if outcome.detail else ""
-    console.out()
-    console.out(
-        f"{trial.task_id}: agent {outcome.reason}{detail} after {outcome.seconds:.1f} s, "
-        f"{outcome.cpu_seconds:.1f} s of CPU, peak {console.size(outcome.peak_memory_bytes)}"
-    )
-    if evaluation is None:
-        console.out(f"VOID: the grader failed: {trial.grader_error}")
-    elif validate:
-        from tasks.cli.report import print_evaluation
-
-        console.out()
-        print_evaluation(evaluation)
-    else:
-        word = "success" if evaluation.success else "no success"
-        console.out(f"{word}, overall score {evaluation.overall_score:.3f}")
-    report = _short(trial.report_file)
-    console.out(f"\nreport: {report}")
-    console.out(f"next:   {_next(trial, validate=validate)}")
-
-
-def _next(trial: "Trial", *, validate: bool) -> str:
-    if not validate:
-        return f"python run_task.py {trial.task_id} --local --validate"
-    if trial.outcome.reason == "agent error":
-        return f"less {_short(trial.workspace.log_file)}"
-    return f"python run_task.py {trial.task_id} --local --validate -- python my_agent.py"
-
-
-def _short(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return relative if len(relative) < len(str(path)) else str(path)
-
-
-@contextmanager
-def _interruptible(cancel: "Cancel") -> Iterator[None]:
-    """Make the first Ctrl-C stop the agent gently, the second kill it, the third stop us."""
-    count = 0
-
-    def stop(_signal: int, _frame: Any) -> None:
-        nonlocal count
-        count += 1
-        if count == 1:
-            console.say("\nstopping the agent; what it has left is graded (Ctrl-C again: kill it)")
-            cancel.stop()
-        elif count == 2:  # noqa: PLR2004 - the second time
-            console.say("\nkilling the agent")
-            cancel.kill()
-        else:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Watch:
-    """Live progress on stderr: a status line on a terminal, plain lines elsewhere."""
-
-    def __init__(self, *, limit: float, quiet: bool) -> None:
-        self.limit = limit
-        self.quiet = quiet
-        self._status: Any = None
-        self._rest = b""
-        self._started = False
-
-    def __enter__(self) -> Self:
-        if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-            limit = TextColumn(f"of {self.limit:g} s")
-            self._status = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                TimeElapsedColumn(),
-                limit,
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._line = self._status.add_task("drawing the instance", total=None)
-            self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._status is not None:
-            self._status.stop()
-
-    def event(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Tell of a hop."""
-        words = {
-            "created": "instance drawn, trial folder made",
-            "prepared": f"wrote {len(fields.get('files', ()))} public files",
-            "started": "agent running",
-            "ended": f"agent {fields.get('reason')} after {fields.get('seconds')} s",
-            "collected": f"collected {fields.get('files')} files",
-            "graded": "graded against the hidden answers",
-            "grader failed": f"grader failed: {fields.get('error')}",
-            "recorded": "report written",
-        }
-        self._say(f"[{kind}] {words.get(kind, '')}".rstrip(), words.get(kind, kind))
-
-    def output(self, data: bytes) -> None:
-        """Show what the agent prints, line by line, escaped."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        self._rest = self._rest[-4096:]  # a line without end must not fill our memory
-        for line in lines[-20:]:
-            text = console.printable(line[:300].decode("utf-8", "replace"))
-            self._say(f"  agent | {text}", None)
-
-    def _say(self, line: str, status: str | None) -> None:
-        if self.quiet:
-            return
-        if self._status is None:
-            console.say(line)
-            return
-        self._status.console.print(line, markup=False, highlight=False)
-        if status is not None:
-            self._status.update(self._line, description=status)

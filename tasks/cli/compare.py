@@ -1,0 +1,379 @@
+"""`leaderboard`, `compare`, `power`: what many trials say, and how many it takes."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tasks.cli import console
+from tasks.cli.options import Json
+from tasks.cli.tables import GREYED, LEGEND, Cell, Format, TableFormat, interval, show
+from tasks.errors import UnknownName, UsageError, suggestion
+
+if TYPE_CHECKING:
+    from tasks.comparison.board import Board, Row
+    from tasks.comparison.paired import Comparison, Line, Part, Side
+    from tasks.comparison.power import Spread
+    from tasks.comparison.records import Record, Trials
+
+Places = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[RUNS…]", help="Trials, folders of trials, suites; by default runs/."),
+]
+Runs = Annotated[
+    list[Path] | None,
+    typer.Option("--runs", help="Where the trials of A and B lie; may be repeated. [runs]"),
+]
+HERE = Path("runs")
+
+
+class By(StrEnum):
+    """What rows are broken down by."""
+
+    task = "task"
+    family = "family"
+
+
+# --- leaderboard ---------------------------------------------------------------------------------
+
+
+def leaderboard(
+    places: Places = None,
+    *,
+    by: Annotated[By | None, typer.Option(help="Rows for each task or family too.")] = None,
+    k: Annotated[
+        int, typer.Option("--k", min=0, help="Of pass@k; by default as often as all was repeated.")
+    ] = 0,
+    form: Format = TableFormat.text,
+    json_: Json = False,
+) -> None:
+    """Rank agents: three rates, skill and whom each is known to beat.
+
+    Each number has its 95 % interval; who beats whom is corrected for the number of pairs (Holm).
+    """
+    from tasks.comparison import board, records
+
+    trials = records.read(places or [HERE])
+    found = board.leaderboard(trials.records, by=None if by is None else by.value, k=k)
+    medals = _medals(trials.records)
+    if json_:
+        console.out_json({**found.as_dict(), **_attempts(trials), "mlebench": medals})
+        return
+    header = ["agent", "n", "tasks", "score", "passed", "completed", "skill if completed"]
+    header += [f"pass@{found.k}", f"pass^{found.k}"] if found.k > 1 else []
+    asked = any(row.queries for row in found.rows)
+    header += ["infrastructure", *(["feedback"] if asked else []), "beats"]
+    rows = [_cells(row, found, asked=asked) for row in found.rows]
+    if found.groups:
+        header = [by.value if by else "", *header[:-1]]
+        rows = [
+            [name, *_cells(row, found, asked=asked)[:-1]]
+            for name, group in found.groups.items()
+            for row in group
+        ]
+    show(header, rows, form)
+    if form is TableFormat.text:
+        _notes(found, trials, medals)
+
+
+def _cells(row: "Row", board: "Board", *, asked: bool) -> list[Cell]:
+    passes: list[Cell] = []
+    if board.k > 1:
+        passes = [row.passes.get("pass_at_k"), row.passes.get("pass_hat_k")]
+    beaten = ", ".join(row.beats) or "nobody, as far as known"
+    return [
+        f"{row.agent}{GREYED if row.greyed else ''}",
+        row.n,
+        row.tasks,
+        row.score,
+        row.passed,
+        row.completed,
+        row.skill,
+        *passes,
+        sum(row.infrastructure.values()),
+        *([f"{row.queries} queries"] if asked else []),
+        beaten,
+    ]
+
+
+def _notes(board: "Board", trials: "Trials", medals: Mapping[str, object]) -> None:
+    console.out()
+    for row in board.rows:
+        if row.failed:
+            console.out(f"{console.printable(row.agent)} failed: {_counted(row.failed)}")
+        if row.infrastructure:
+            left_out = _counted(row.infrastructure)
+            console.out(f"{console.printable(row.agent)}, nobody's result, left out: {left_out}")
+        if row.unfinished:
+            console.out(f"{console.printable(row.agent)}: {row.unfinished} not finished")
+        for line in _regime(row):
+            console.out(f"{console.printable(row.agent)}: {line}")
+    if board.common_tasks < board.all_tasks:
+        console.out(
+            f"only {board.common_tasks} of {board.all_tasks} tasks were met by all agents: means "
+            "are over different tasks, `beats` is over common ones"
+        )
+    if trials.replaced:
+        console.out(f"{trials.replaced} results were replaced by later attempts")
+    if board.pairs_tested:
+        console.out(f"{board.pairs_settled} of {board.pairs_tested} pairs of agents are settled")
+    for agent, numbers in medals.items():
+        console.out(f"MLE-bench's numbers of {console.printable(agent)}: {numbers}")
+    console.out(f"score: failed trials count 0; [95 % interval]; {LEGEND}")
+
+
+def _regime(row: "Row") -> Iterator[str]:
+    """Say by which rules the results of an agent were made, where not by the usual ones."""
+    if row.practice:
+        yield f"{row.practice} for practice (--feedback score), left out"
+    if told := row.n - row.feedback.get("none", 0):
+        yield f"{told} of {row.n} results with --feedback validation, {row.queries} queries"
+    if row.suspicious:
+        yield f"{row.suspicious} of {row.n} results are not borne out by a replay of their code"
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+
+
+def _attempts(trials: "Trials") -> dict[str, int]:
+    return {"replaced_results": trials.replaced, "earlier_attempts": trials.attempts}
+
+
+def _medals(records: "Sequence[Record]") -> dict[str, str]:
+    """Return MLE-bench's headline per agent, where tasks have a leaderboard."""
+    from tasks import registry
+    from tasks.comparison import medals
+
+    folders = {task.id: task.folder for task in registry.list_tasks()}
+    return {
+        agent: f"any medal {found.mean:.1f} ± {found.standard_error:.1f} % (mean ± SEM, "
+        f"{found.seeds} seeds of {found.competitions} tasks)"
+        for agent, found in medals.headlines(records, folders).items()
+    }
+
+
+# --- compare -------------------------------------------------------------------------------------
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="An agent, or a folder of its trials.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The agent or folder to compare with.")],
+    *,
+    runs: Runs = None,
+    looks: Annotated[
+        int, typer.Option(min=1, max=50, help="How many looks at growing data were planned.")
+    ] = 1,
+    look: Annotated[
+        int | None, typer.Option(min=1, help="Which look this is; by default the last.")
+    ] = None,
+    form: Format = TableFormat.text,
+    json_: Json = False,
+) -> None:
+    """Compare two agents on the instances both met; differences are B minus A.
+
+    With --looks 5 --look 2 it is the second of five planned looks, and only a difference beyond
+    O'Brien and Fleming's boundary is named.
+    """
+    from tasks.comparison import paired
+    from tasks.comparison.sequential import Boundary
+
+    sides = _sides((a, b), runs or [HERE])
+    labels = _labels((a, b), sides)
+    level = Boundary.of(looks).level(look or looks)
+    found = paired.compare(sides[0], sides[1], labels, alpha=level)
+    if json_:
+        console.out_json(found.as_dict())
+        return
+    if form is TableFormat.text:
+        _print_comparison(found)
+    header = ["task", f"n {labels[0]}", f"n {labels[1]}", f"skill {labels[0]}",
+              f"skill {labels[1]}", "difference", "B wins", "flipped"]  # fmt: skip
+    rows = [_line(line) for line in found.by_task]
+    if form is TableFormat.text:
+        families = [_line(line) for line in found.by_family]
+        show(header, rows, form)
+        console.out()
+        show(["family", *header[1:-1]], [line[:-1] for line in families], form)
+        console.out(f"\n[95 % interval]; {LEGEND}")
+    else:
+        show(header, rows, form)
+
+
+def _sides(names: tuple[str, str], runs: Sequence[Path]) -> "list[list[Record]]":
+    """Return the trials of each side: a folder's, or those of an agent below `runs`."""
+    from tasks.comparison import records
+
+    places = [Path(name) if Path(name).is_dir() else None for name in names]
+    common = records.read(runs).records if None in places else []
+    agents = {one.agent for one in common}
+    found = []
+    for name, place in zip(names, places, strict=True):
+        if place is None and name not in agents:
+            where = ", ".join(map(str, runs))
+            raise UnknownName(f"no trials of agent {name!r} in {where}{suggestion(name, agents)}")
+        every = common if place is None else records.read([place]).records
+        found.append([one for one in every if place is not None or one.agent == name])
+    return found
+
+
+def _labels(names: tuple[str, str], sides: "Sequence[Sequence[Record]]") -> tuple[str, str]:
+    """Name each side by its one agent, or by its folder where that tells nothing apart."""
+    agents = [{one.agent for one in side} for side in sides]
+    first, second = (next(iter(found)) if len(found) == 1 else "" for found in agents)
+    if first and second and first != second:
+        return first, second
+    return names if names[0] != names[1] else (f"{names[0]} (A)", f"{names[1]} (B)")
+
+
+def _print_comparison(found: "Comparison") -> None:
+    shared = {
+        "instance": f"{found.pairs} pairs of trials on the same instances",
+        "task": "no common instance: trials on the same tasks, each on its own instances",
+        "nothing": "no task in common",
+    }[found.matched]
+    console.out(
+        f"{console.printable(found.a.label)} (A) and {console.printable(found.b.label)} (B)"
+    )
+    console.out(f"{shared}; {found.tasks} tasks of {found.families} families")
+    console.out()
+    for name, side in (("A", found.a), ("B", found.b)):
+        _print_side(name, side)
+    _print_part("completion", found.completion, "trials")
+    _print_part("skill if both completed", found.skill, found.unit)
+    wins = interval(found.improvement)
+    console.out(f"{'P(B beats A)':<24}{wins}, failing loses, ties half")
+    console.out()
+    console.out(
+        f"VERDICT: {console.printable(found.verdict)} (level {found.alpha:.2g}, both parts)"
+    )
+    console.out()
+
+
+def _print_side(name: str, side: "Side") -> None:
+    words = [f"completed {interval(side.completed)}", f"passed {interval(side.passed)}"]
+    words += [f"failed: {_counted(side.failed)}"] if side.failed else []
+    words += [f"left out: {_counted(side.infrastructure)}"] if side.infrastructure else []
+    words += [f"{side.unfinished} not finished"] if side.unfinished else []
+    words += [f"{side.practice} for practice, left out"] if side.practice else []
+    if told := sum(side.feedback.values()) - side.feedback.get("none", 0):
+        words.append(f"{told} with --feedback validation")
+    words += [f"{side.without_partner} without a partner"] if side.without_partner else []
+    console.out(f"{name}: {side.trials} trials, {'; '.join(words)}")
+
+
+def _print_part(name: str, part: "Part", unit: str) -> None:
+    found = part.difference
+    told = interval(found, signed=True)
+    console.out(
+        f"{name:<24}{told}, n = {found.n} ({unit}), p = {part.p_holm:.2g}: "
+        f"{console.printable(part.verdict)}{_more(part)}"
+    )
+
+
+def _more(part: "Part") -> str:
+    if part.verdict != "cannot tell":
+        return ""
+    if not part.difference.estimate:
+        return ", there is no difference to settle"
+    if part.more_runs is None:
+        return ", more than 100,000 runs would not settle so small a difference"
+    return f", about {part.more_runs:,} more runs of each needed if that is the true difference"
+
+
+def _line(line: "Line") -> list[Cell]:
+    flips = ", ".join(f"{key}: {change}" for key, change in line.flipped.items())
+    name = f"{line.name}{GREYED if line.greyed else ''}"
+    counts = [f"{line.completed_a}/{line.n_a}", f"{line.completed_b}/{line.n_b}"]
+    return [name, *counts, line.skill_a, line.skill_b, line.difference, line.improvement, flips]
+
+
+# --- power ---------------------------------------------------------------------------------------
+
+
+def power(
+    *,
+    gap: Annotated[
+        float, typer.Option(help="The difference in skill that should not be missed.", min=0.0)
+    ] = 0.05,
+    chance: Annotated[
+        float, typer.Option("--power", help="The wanted chance of finding it.", min=0.5, max=0.999)
+    ] = 0.8,
+    sd_run: Annotated[float | None, typer.Option(help="SD of skill from run to run.")] = None,
+    sd_task: Annotated[
+        float | None, typer.Option(help="SD of an agent's leaning towards a task.")
+    ] = None,
+    failures: Annotated[
+        float | None, typer.Option(help="Share of trials that fail.", min=0.0, max=0.9)
+    ] = None,
+    measured: Annotated[
+        list[Path] | None, typer.Option("--from", help="Measure the three in these trials.")
+    ] = None,
+    tasks: Annotated[
+        int | None, typer.Option(help="Instead: what gap do so many tasks find?", min=2)
+    ] = None,
+    looks: Annotated[int, typer.Option(min=1, max=50, help="Looks before the end.")] = 5,
+    form: Format = TableFormat.text,
+    json_: Json = False,
+) -> None:
+    """Plan how many tasks and repeats find a difference of two agents (level 5 %, two-sided)."""
+    from tasks.comparison.power import detectable, plan
+    from tasks.comparison.sequential import Boundary
+
+    if gap == 0.0:
+        raise UsageError("--gap 0: no number of runs finds a difference that is not there")
+    spread = _spread(measured, sd_run, sd_task, failures)
+    rows: list[list[Cell]] = []
+    for repeats in (1, 2, 3, 5, 10):
+        if tasks is not None:
+            smallest = detectable(tasks, repeats=repeats, spread=spread, power=chance)
+            rows.append([repeats, tasks, tasks * repeats, smallest])
+            continue
+        ours = plan(gap, repeats=repeats, spread=spread, power=chance)
+        apart = plan(gap, repeats=repeats, spread=spread, power=chance, paired=False)
+        rows.append([
+            repeats,
+            ours.tasks if ours else None,
+            ours.runs if ours else None,
+            apart.runs if apart else None,
+        ])  # fmt: skip
+    last = "gap found" if tasks is not None else "runs if not on the same instances"
+    header = ["repeats", "tasks", "runs of each agent", last]
+    boundary = Boundary.of(looks)
+    levels = [boundary.level(look) for look in range(1, looks + 1)]
+    if json_:
+        keys = [name.replace(" ", "_") for name in header]
+        plans = [dict(zip(keys, row, strict=True)) for row in rows]
+        console.out_json({
+            "gap": None if tasks else gap, "power": chance, "spread": asdict(spread),
+            "plans": plans, "levels": levels,
+        })  # fmt: skip
+        return
+    show(header, rows, form)
+    if form is TableFormat.text:
+        console.out(
+            f"\nSD from run to run {spread.run:.3f}, of an agent's leaning to a task "
+            f"{spread.interaction:.3f}, of tasks {spread.task:.3f}; {spread.failures:.0%} fail"
+        )
+        listed = ", ".join(f"{level:.2g}" for level in levels)
+        console.out(f"looking {looks} times: stop at p ≤ {listed} (O'Brien and Fleming)")
+
+
+def _spread(
+    places: list[Path] | None, run: float | None, task: float | None, failures: float | None
+) -> "Spread":
+    from tasks.comparison import records
+    from tasks.comparison.power import Spread
+    from tasks.comparison.spread import measure
+
+    found = measure(records.read(places).records) if places else Spread()
+    chosen = {"run": run, "interaction": task, "failures": failures}
+    given = {key: value for key, value in chosen.items() if value is not None}
+    for key, value in given.items():
+        if value < 0 or not math.isfinite(value):
+            raise UsageError(f"{key} of {value:g}: a standard deviation is 0 or more")
+    return Spread(**{**asdict(found), **given})

@@ -1,0 +1,62 @@
+"""`export`: trials in other people's formats, and in trackers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks import registry
+from tasks.cli import console
+from tasks.cli.options import TasksDir, load_folders
+from tasks.cli.tracking import export_to
+from tasks.errors import UsageError
+
+TABLES = ("parquet", "csv")
+
+
+def export(
+    place: Annotated[
+        Path, typer.Argument(metavar="RUN|SUITE", help="A trial, a folder of trials, a suite.")
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="A new or empty folder; may be left out for trackers."),
+    ] = None,
+    *,
+    to: Annotated[
+        str, typer.Option("--to", help="mlebench, parquet or csv; a tracker: mlflow or wandb.")
+    ],
+    tasks_dir: TasksDir = None,
+) -> None:
+    """Write trials as MLE-bench's run groups and grading reports, as tables, or into a tracker.
+
+    A tracker gets what `--track` would have told it live.
+    MLE-bench ranks every task on a leaderboard; a task without one gets a synthetic one, evenly
+    spread over skill. Trials that are nobody's result are left out and listed in aexp.json.
+    """
+    if to not in ("mlebench", *TABLES):
+        export_to(to, place, folder)
+        return
+    if folder is None:
+        raise UsageError(f"--to {to} needs a folder: aexp export {place} DIR --to {to}")
+    from tasks.comparison import records
+    from tasks.exports import mlebench, tables
+
+    load_folders(tasks_dir)
+    trials = records.read([place])
+    tables.new_folder(folder)
+    if to in TABLES:
+        for file in tables.write_tables(trials, folder, to):
+            console.out(str(file))
+        return
+    folders = {task.id: task.folder for task in registry.list_tasks()}
+    for group in mlebench.export(trials.records, folder, folders):
+        console.out(str(group.folder))
+        medal = group.metrics["any_medal_percentage"]
+        left_out = f"; {group.left_out} left out" if group.left_out else ""
+        console.out(
+            f"  {console.printable(group.agent)}: any medal {medal.mean:.1f} ± "
+            f"{medal.standard_error:.1f} % (mean ± SEM, {group.seeds} seeds), "
+            f"{group.runs} runs{left_out}"
+        )
+    console.say(f"next: mlebench grade reads {folder}/*/submission.jsonl")

@@ -1,0 +1,181 @@
+"""What an agent did, step by step, in one form whatever agent it was: shown, never scored.
+
+AIDE's journal, mini-swe-agent's trajectory and OpenHands' events are hostile bytes like all that an
+agent leaves: sizes, depths and counts are bounded, and what does not fit is left out.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.files import write_text
+from tasks.grading.inert import parse_json
+from tasks.grading.untrusted import UntrustedFileError, read_bytes
+
+FILE_BYTES = 32 * 2**20
+EVENT_BYTES = 2**20
+STEPS = 5000
+WORDS = 4000
+"""Characters of an action, and of what came of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that an agent did, as it tells itself."""
+
+    step: int
+    action: str
+    """What it did: a command, or code."""
+    result: str
+    """What it saw of that."""
+    thought: str = ""
+    failed: bool | None = None
+    """None where it does not say."""
+    seconds: float | None = None
+    metric: float | None = None
+    """What it measured of its own work; a claim."""
+    parent: int | None = None
+    """The step it went on from, where they are a tree."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """The steps of a trial."""
+
+    form: str
+    steps: tuple[Step, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a report holds of it."""
+        metrics = [step.metric for step in self.steps if step.metric is not None]
+        return {
+            "form": self.form,
+            "steps": len(self.steps),
+            "failed_steps": sum(step.failed is True for step in self.steps),
+            "last_metric": metrics[-1] if metrics else None,
+        }
+
+    def write(self, path: Path) -> None:
+        """Write the steps, one a line."""
+        lines = [json.dumps(asdict(step), ensure_ascii=True) + "\n" for step in self.steps]
+        write_text(path, "".join(lines), durable=False)
+
+
+def read(logs: Path) -> Trajectory | None:
+    """Read the first form that is found below the collected `logs`; None where there is none."""
+    for form, (pattern, steps) in FORMS.items():
+        for path in sorted(logs.glob(pattern))[-1:]:
+            found = tuple(steps(path))[:STEPS]
+            if found:
+                return Trajectory(form=form, steps=found)
+    return None
+
+
+def _json(path: Path, limit: int = FILE_BYTES) -> Any:
+    try:
+        return parse_json(read_bytes(path, limit=limit))
+    except (OSError, UntrustedFileError, ValueError):
+        return None  # it is the agent's own account: what cannot be read is not told
+
+
+def _aide(journal: Path) -> Iterator[Step]:
+    """Read AIDE's journal: a tree of solutions, each run and judged."""
+    content = _dict(_json(journal))
+    parents = _dict(content.get("node2parent"))
+    nodes = [_dict(node) for node in _list(content.get("nodes"))[:STEPS]]
+    numbers = {str(node.get("id")): number for number, node in enumerate(nodes)}
+    for number, node in enumerate(nodes):
+        failed = node.get("is_buggy")
+        yield Step(
+            step=number,
+            thought=_text(node.get("plan")),
+            action=_text(node.get("code")),
+            result=_text("".join(map(_text, _list(node.get("_term_out"))))),
+            failed=failed if isinstance(failed, bool) else None,
+            seconds=_number(node.get("exec_time")),
+            metric=_number(_dict(node.get("metric")).get("value")),
+            parent=numbers.get(str(parents.get(str(node.get("id"))))),
+        )
+
+
+def _mini(trajectory: Path) -> Iterator[Step]:
+    """Read mini-swe-agent's messages: each of the model's calls a command, each answer its end."""
+    messages = [_dict(item) for item in _list(_dict(_json(trajectory)).get("messages"))]
+    number = 0
+    for place, said in enumerate(messages):
+        actions = _list(_dict(said.get("extra")).get("actions"))
+        if said.get("role") != "assistant" or not actions:
+            continue
+        answers = {
+            str(m.get("tool_call_id")): m for m in messages[place + 1 : place + 1 + len(actions)]
+        }
+        for action in map(_dict, actions):
+            answer = answers.get(str(action.get("tool_call_id")), {})
+            ended = _dict(answer.get("extra"))
+            status = ended.get("returncode")
+            begin = _number(_dict(said.get("extra")).get("timestamp"))
+            end = _number(ended.get("timestamp"))
+            yield Step(
+                step=number,
+                thought=_text(said.get("content")),
+                action=_text(action.get("command")),
+                result=_text(ended.get("raw_output") or answer.get("content")),
+                failed=status > 0 if isinstance(status, int) else None,
+                seconds=None if begin is None or end is None else round(end - begin, 3),
+            )
+            number += 1
+
+
+def _openhands(first: Path) -> Iterator[Step]:
+    """Read OpenHands' events: actions, and the observations that name them."""
+    paths = sorted(first.parent.glob("event-*.json"))[: 2 * STEPS]
+    events = [_dict(_json(path, EVENT_BYTES)) for path in paths]
+    seen = {str(event.get("action_id")): event for event in events}
+    actions = (event for event in events if event.get("kind") == "ActionEvent")
+    for number, event in enumerate(actions):
+        action, answer = _dict(event.get("action")), seen.get(str(event.get("id")), {})
+        observed = _dict(answer.get("observation"))
+        status = observed.get("exit_code")
+        failed = observed.get("is_error") is True or (isinstance(status, int) and status > 0)
+        yield Step(
+            step=number,
+            thought=_parts(event.get("thought")),
+            action=_text(action.get("command") or action.get("message") or event.get("summary")),
+            result=_parts(observed.get("content")),
+            failed=failed if observed else None,
+        )
+
+
+FORMS: Mapping[str, tuple[str, Callable[[Path], Iterable[Step]]]] = {
+    "aide": ("**/journal.json", _aide),
+    "mini-swe-agent": ("**/trajectory.json", _mini),
+    "openhands": ("openhands/*/events/event-00000-*.json", _openhands),
+}
+"""By form: where its file lies below the logs, and what reads it."""
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value[:WORDS] if isinstance(value, str) else ""
+
+
+def _parts(value: Any) -> str:
+    return _text("".join(_text(_dict(part).get("text")) for part in _list(value)))
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
