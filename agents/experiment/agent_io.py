@@ -36,11 +36,13 @@ class Form:
     """The form of a submission, as `task_config.json` gives it."""
 
     kind: str
-    """`classes`, `values` or `clusters`."""
+    """`classes`, `multilabel`, `values` or `clusters`."""
     id_column: str = "id"
     target: str = "target"
     classes: tuple[str, ...] = ()
     quantiles: tuple[float, ...] = ()
+    costs: tuple[tuple[float, ...], ...] = ()
+    """(true, said) what each confusion of classes costs; empty where nothing is told."""
     file: str = "submission.csv"
 
     @classmethod
@@ -52,6 +54,7 @@ class Form:
             target=str(given.get("target", "target")),
             classes=tuple(str(name) for name in given.get("classes", [])),
             quantiles=tuple(float(level) for level in given.get("quantiles", [])),
+            costs=tuple(tuple(map(float, row)) for row in given.get("costs", [])),
             file=str(given.get("file", "submission.csv")),
         )
 

@@ -90,6 +90,11 @@ def _mcc(confusion: Floats) -> float:
     return float((np.trace(confusion) * n - true @ said) / spread) if spread > 0 else 0.0
 
 
+def _kappa(confusion: Floats) -> float:
+    n, chance = confusion.sum(), float(confusion.sum(axis=1) @ confusion.sum(axis=0))
+    return float((np.trace(confusion) * n - chance) / max(n**2 - chance, TINY))
+
+
 DECISIONS: dict[str, Callable[[Floats], float]] = {
     "accuracy": lambda c: float(np.trace(c) / c.sum()),
     "balanced_accuracy": lambda c: float(_recalls(c).mean()),
@@ -99,6 +104,8 @@ DECISIONS: dict[str, Callable[[Floats], float]] = {
     "precision": lambda c: float(_precisions(c).mean()),
     "recall": lambda c: float(_recalls(c).mean()),
     "mcc": _mcc,
+    "kappa": _kappa,
+    "cohen_kappa": _kappa,
 }
 """Measures of decided classes, from a confusion matrix (true, said)."""
 

@@ -19,14 +19,26 @@ from agent_io import AgentError, Job, Log, read_job
 
 HANDLERS = {
     "analysis": "explore:run",
+    "anomaly": "anomaly_model:run",
+    "causal": "causal_model:run",
     "clusters": "clustering_model:run",
     "forecast": "forecast_model:run",
     "images": "image_task:run",
+    "multilabel": "multilabel_model:run",
     "multi_modal": "multi_modal_model:run",
+    "relational": "relational_model:run",
     "report": "free_task:run",
+    "survival": "survival_model:run",
     "tabular": "tabular_model:run",
     "text": "text_model:run",
 }
+BY_TYPE = {
+    "anomaly_detection": "anomaly",
+    "causal_effect": "causal",
+    "relational": "relational",
+    "survival": "survival",
+}
+"""Task types whose tables alone do not say what to do."""
 SERIES_COLUMNS = frozenset({"series", "series_id"})
 
 
@@ -36,6 +48,10 @@ class TimeUp(Exception):  # noqa: N818 - not a fault
 
 def main() -> int:
     """Do the job; return the exit status."""
+    # Threads that spin while they wait are slow where other trials share the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Else joblib counts the cores by /sys, which some containers hide, and warns.
+    os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(os.cpu_count() or 1))
     log = Log(time.monotonic())
     try:
         job = read_job(os.environ, log)
@@ -72,13 +88,18 @@ def choose(job: Job) -> str:
     form = job.form
     if form is None:
         return "analysis" if job.task_type == "data_analysis" else "report"
-    if form.kind == "clusters":
-        return "clusters"
+    if form.kind in {"clusters", "multilabel"}:
+        return form.kind
+    if job.task_type in BY_TYPE:
+        return BY_TYPE[job.task_type]
     columns = set(header(job, "test"))
     if form.kind == "values" and (job.task_type == "time_series" or columns & SERIES_COLUMNS):
         return "forecast"
-    if any(job.data.glob("*.npz")):
-        return "images" if len(columns) <= 2 else "multi_modal"  # noqa: PLR2004 - an id, a path
+    if any(job.data.glob("*.npz")) or (job.data / "train.zip").is_file():
+        from images import holds_counts
+
+        alone = len(columns) <= 2 and not holds_counts(job)  # noqa: PLR2004 - an id, a path
+        return "images" if alone else "multi_modal"
     return "text" if "text" in columns else "tabular"
 
 
@@ -100,9 +121,13 @@ def first_submission(job: Job) -> None:
 
 
 def keep_code(job: Job) -> None:
-    """Copy this agent's source to where code is collected, so that the run can be repeated."""
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    """Copy this agent's source to where code is collected: it is what made the submission."""
+    here = Path(__file__)
+    if here.parent.resolve() == job.code.resolve():  # a replay of what was kept
+        return
+    for source in sorted(here.parent.glob("*.py")):
         shutil.copyfile(source, job.code / source.name)
+    shutil.copyfile(here, job.code / "solution.py")
 
 
 def _alarm(seconds: float) -> None:

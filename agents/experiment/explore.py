@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 from agent_io import AgentError, Job
 
 
@@ -15,9 +14,7 @@ def run(job: Job) -> None:
     table = job.table(name)
     job.log(f"{path.name}: {len(table)} rows, {table.shape[1]} columns")
     said = analysis.analyse(table, job.results, deadline=job.deadline, log=job.log)
-    job.claim(
-        **{key: float(v) for key, v in said.items() if isinstance(v, int | float | np.number)}
-    )
+    job.claim(**said)
 
 
 def _largest_table(job: Job) -> Path:

@@ -1,6 +1,6 @@
 """Forecasts of many series: four linear methods, weighed by back-tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ def run(job: Job) -> None:
     """Forecast the test rows; hand in the best blend after each method."""
     test, train = job.table("test"), job.table("train")
     panel = read_panel(job, train, test)
-    job.log(f"{panel.y.shape[0]} series of {panel.y.shape[1]} steps, period {panel.period}")
+    job.log(f"{panel.y.shape[0]} series of {panel.y.shape[1]} steps, period {named(panel.periods)}")
     cuts = back_tests(panel)
     scale = seasonal_scale(panel)
     truth = np.concatenate([_future(panel, cut) / scale for cut in cuts])
@@ -38,6 +38,11 @@ def run(job: Job) -> None:
         job.claim(mase=float(np.abs(errors).mean()))
         job.log(f"{name}: mase {job.claims['mase']:.4f}; blend {blend.weights}")
     job.write_json(job.experiment / "models" / "blend.json", blend.weights)
+
+
+def named(periods: Sequence[int]) -> str:
+    """Return the periods for the log."""
+    return " and ".join(map(str, periods))
 
 
 def back_tests(panel: Panel) -> list[int]:

@@ -39,16 +39,22 @@ def run(job: Job) -> None:
 def blocks(images: Images, target: Target) -> dict[str, Floats]:
     """Return the standardised inputs by kind, (n_train + n_test, d) each."""
     pixels = np.concatenate([images.train[target.known], images.test])
+    found = {"images": _standardised(pixels.reshape(len(pixels), -1).astype(np.float64))}
+    if images.train_counts is not None and images.test_counts is not None:
+        counts = np.concatenate([images.train_counts[target.known], images.test_counts])
+        found["counts"] = _standardised(_evened(counts.astype(np.float64)))
     train = images.train_table[target.known]
     without = {target.form.id_column, target.form.target}
-    features = encode(train, images.test_table, without=without)
-    counts = (
-        np.log1p(np.maximum(features.dense, 0)) if features.dense.min() >= 0 else features.dense
-    )
-    return {
-        "columns": _standardised(counts),
-        "images": _standardised(pixels.reshape(len(pixels), -1).astype(np.float64)),
-    }
+    if set(images.test_table.columns) - without:
+        features = encode(train, images.test_table, without=without)
+        found["columns"] = _standardised(_evened(features.dense))
+    return found
+
+
+def _evened(x: Floats) -> Floats:
+    """Take the logarithm of counts, whose spread grows with their size."""
+    evened: Floats = np.log1p(x) if x.min(initial=0) >= 0 else x
+    return evened
 
 
 def _standardised(x: Floats) -> Floats:

@@ -11,6 +11,7 @@ from blending import DECISIONS, best_exponent, decide
 
 VALUE_MEASURES = ("r2", "r2_score", "rmse", "mse", "mae")
 DECIMALS = 6
+COST = "expected_cost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,21 +122,42 @@ def _submit_classes(
     p: Floats,
     held_out: tuple[Ints, Floats] | None,
 ) -> str:
-    measure = job.measure(list(DECISIONS), "accuracy")
+    measure = job.measure([*DECISIONS, COST], "accuracy")
     exponent, words = 0.0, "no estimate"
-    if held_out is not None:
+    if measure == COST and target.form.costs:
+        words = _claim_cost(job, target, held_out)
+    elif held_out is not None:
         rows, out = held_out
+        measure = "accuracy" if measure == COST else measure
         exponent, score = best_exponent(out, target.class_codes()[rows], measure)
         job.claim(**{measure: score})
         words = f"{measure} {score:.4f}"
     p = p / p.sum(axis=1, keepdims=True)
     said = decide(p, target.prior(1)[0], exponent)
+    if measure == COST and target.form.costs:
+        said = cheapest(p, np.array(target.form.costs))
     names = np.array(target.classes, dtype=object)[said]
     columns: dict[str, Any] = {target.form.id_column: ids, target.form.target: names}
     rounded = np.round(p, DECIMALS)
     columns |= {f"proba_{name}": rounded[:, k] for k, name in enumerate(target.classes)}
     job.submit(pd.DataFrame(columns))
     return words
+
+
+def cheapest(p: Floats, costs: Floats) -> Ints:
+    """Return the class that costs least in expectation; `costs` is (true, said)."""
+    codes: Ints = (p @ costs).argmin(axis=1)
+    return codes
+
+
+def _claim_cost(job: Job, target: Target, held_out: tuple[Ints, Floats] | None) -> str:
+    if held_out is None:
+        return "no estimate"
+    rows, out = held_out
+    costs = np.array(target.form.costs)
+    score = float(costs[target.class_codes()[rows], cheapest(out, costs)].mean())
+    job.claim(**{COST: score})
+    return f"{COST} {score:.4f}"
 
 
 def _submit_values(

@@ -18,7 +18,7 @@ LINEAR_ROWS = 20_000
 """Rows a linear model is fitted on; more hardly move it."""
 BOOSTING_ROWS = 200_000
 SMALL = 5000
-"""Up to so many rows, boosting is also tried on the spline basis."""
+"""Up to so many rows boosting stays shallow and runs to its end."""
 FEW_ROWS, MANY_COLUMNS, FOREST_ROWS = 800, 30, 20_000
 """Where forests earn their time."""
 
@@ -67,6 +67,25 @@ def prepare(train: pd.DataFrame, test: pd.DataFrame, target: Target) -> Problem:
 
 def improve(job: Job, target: Target, ids: "pd.Series[str]", problem: Problem) -> None:
     """Fit one model after the other; hand in the blend after each."""
+    for step in blended(problem):
+        estimate = submit(job, target, ids, step.best.test, (step.held, step.best.held_out))
+        job.log(f"{step.name}: {estimate}; blend {step.weights}")
+        job.write_json(job.experiment / "models" / "blend.json", step.weights)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The blend after one more model."""
+
+    name: str
+    best: Member
+    held: Ints
+    """(n_held_out,) the train rows that `best.held_out` is of."""
+    weights: dict[str, float]
+
+
+def blended(problem: Problem) -> Iterator[Step]:
+    """Fit one model after the other out of fold; yield the blend after each."""
     splits = folds(len(problem.y), problem.codes)
     held = np.concatenate([out for _, out in splits])
     blend = Blend(truth=problem.y[held], classes=problem.classes)
@@ -74,17 +93,13 @@ def improve(job: Job, target: Target, ids: "pd.Series[str]", problem: Problem) -
         for member in _cross_validated(model, problem, splits):
             blend.members.append(member)
         best = blend.best()
-        estimate = submit(job, target, ids, best.test, (held, best.held_out))
-        job.log(f"{name}: {estimate}; blend {blend.weights}")
-    job.write_json(job.experiment / "models" / "blend.json", blend.weights)
+        yield Step(name=name, best=best, held=held, weights=blend.weights)
 
 
 def models(problem: Problem) -> list[tuple[str, Model]]:
     """Return the models worth their time here, the quickest first."""
     n, d = problem.features.n_train, problem.features.dense.shape[1]
     chosen: list[tuple[str, Model]] = [("sparse splines", _linear), ("boosting", _boosting)]
-    if n <= SMALL and d <= MANY_COLUMNS:
-        chosen.append(("boosting on splines", _boosting_on_basis))
     if n <= FOREST_ROWS and (n < FEW_ROWS or d > MANY_COLUMNS):
         chosen.append(("forest", _forest))
     return chosen
@@ -137,13 +152,6 @@ def _boosting(problem: Problem, fit: Ints, out: Ints) -> Fitted:
     yield from _boosted("boosting", problem, fit, (x[fit], x[out], test), categorical)
 
 
-def _boosting_on_basis(problem: Problem, fit: Ints, out: Ints) -> Fitted:
-    x = problem.features.dense
-    basis = linear_model.Basis(x[fit], problem.y[fit], problem.features.numeric)
-    parts = (basis(x[fit]), basis(x[out]), basis(x[problem.features.n_train :]))
-    yield from _boosted("boosting on splines", problem, fit, parts, None)
-
-
 def _boosted(
     name: str,
     problem: Problem,
@@ -152,6 +160,7 @@ def _boosted(
     categorical: Booleans | None,
 ) -> Fitted:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
 
     small = len(fit) <= SMALL
     kind = HistGradientBoostingClassifier if problem.classes else HistGradientBoostingRegressor
@@ -165,7 +174,10 @@ def _boosted(
         categorical_features=categorical,
         random_state=SEED,
     )
-    yield name, *_fitted(model, problem, fit, parts)
+    # On small tables threads cost more than they bring.
+    with threadpool_limits(1 if small else None):
+        fitted = _fitted(model, problem, fit, parts)
+    yield name, *fitted
 
 
 def _forest(problem: Problem, fit: Ints, out: Ints) -> Fitted:

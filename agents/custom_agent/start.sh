@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+set -euo pipefail
+exec python "${AGENT_DIR}/experiment_handler.py"
