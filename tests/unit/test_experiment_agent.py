@@ -1,10 +1,12 @@
 """The experiment agent, run as it is run in earnest: a process, files and variables."""
 
 import ast
+import importlib
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 AGENT = Path(__file__).resolve().parents[2] / "agents" / "experiment"
 
@@ -189,6 +192,53 @@ def test_series_are_forecast_better_than_by_the_last_season(world):
     assert 0 < world.metrics["mase"] < 0.6
 
 
+def test_series_with_gaps_and_two_seasons_are_told_with_their_quantiles(world):
+    table = series_table(n_steps=420, period=6)
+    table["target"] += 8 * np.sin(2 * np.pi * table["time"] / 42)
+    future = table["time"] >= 408
+    gap = ~future & (np.random.default_rng(1).random(len(table)) < 0.3)
+    table = pd.concat([table[~future & ~gap], table[future]], ignore_index=True)
+    train, test, truth = split(table, int((~future & ~gap).sum()))
+    task = {"task_type": "time_series", "data_requirements": {"periods": [6, 42]}}
+    world.prepare(task, form("values", quantiles=[0.1, 0.9]), train=train, test=test)
+    assert_answers_every_id(world, test, world.run())
+    said = world.submission
+    assert "period 6 and 42" in world.log
+    assert np.abs(said["target"] - truth).mean() < 1.6  # the noise alone gives 0.8
+    covered = (said["q0.1"] <= truth) & (truth <= said["q0.9"])
+    assert 0.6 < covered.mean() < 0.97
+
+
+@pytest.fixture
+def panel_module(monkeypatch):
+    monkeypatch.syspath_prepend(str(AGENT))
+    return importlib.import_module("panel")
+
+
+@pytest.mark.parametrize("period", [2, 3, 7, 24, 52])
+def test_a_season_is_found_under_noise_and_a_wandering_level(panel_module, period):
+    rng, angle = np.random.default_rng(period), 2 * np.pi * np.arange(600) / period
+    season = np.cos(angle + 1) + (0.5 * np.cos(2 * angle) if period > 3 else 0)
+    y = 2 * season + rng.normal(size=(4, 600)) + 0.1 * rng.normal(size=(4, 600)).cumsum(axis=1)
+    assert panel_module.detect_period(y) == period
+
+
+def test_a_smooth_year_of_weeks_is_no_season_of_three_weeks(panel_module):
+    week = np.arange(1040)
+    rng = np.random.default_rng(2)
+    y = 0.03 * week + 3 * np.sin(2 * np.pi * week / 52.18) + np.sin(4 * np.pi * week / 52.18)
+    assert panel_module.detect_period((y + 0.3 * rng.normal(size=1040))[None]) == 52
+
+
+@pytest.mark.parametrize("n_series", [1, 20])
+def test_noise_and_wandering_levels_have_no_season(panel_module, n_series):
+    rng = np.random.default_rng(n_series)
+    for _ in range(5):
+        noise = rng.normal(size=(n_series, 400))
+        assert panel_module.detect_period(noise) == 1
+        assert panel_module.detect_period(noise.cumsum(axis=1)) == 1
+
+
 def test_texts_are_told_apart_by_their_words(world):
     rng = np.random.default_rng(8)
     words = np.array([f"w{k}" for k in range(60)])
@@ -231,6 +281,23 @@ def test_columns_and_images_are_used_together(world):
     np.savez(world.data / "test.npz", id=np.arange(250, 400), image=images[250:])
     assert_answers_every_id(world, test, world.run())
     assert (world.submission["target"].to_numpy() == truth).mean() > 0.75
+
+
+def test_pictures_in_an_archive_are_found_by_their_names(world):
+    rng = np.random.default_rng(11)
+    target = rng.integers(0, 2, 300)
+    pictures = rng.integers(60, 120, size=(300, 8, 8, 3), dtype=np.uint8)
+    pictures[target == 1, 3:5, 3:5, 0] += 80
+    table = pd.DataFrame({"file": [f"{k:03}.png" for k in rng.permutation(300)], "target": target})
+    train, test, truth = split(table, 200)
+    world.prepare({"task_type": "deep_learning"}, form("classes", "01"), train=train, test=test)
+    for part, rows in (("train", range(200)), ("test", range(200, 300))):
+        with zipfile.ZipFile(world.data / f"{part}.zip", "w") as archive:
+            for row in reversed(rows):
+                with archive.open(f"pictures/{table['file'][row]}", "w") as file:
+                    Image.fromarray(pictures[row]).save(file, format="png")
+    assert_answers_every_id(world, test, world.run())
+    assert (world.submission["target"].to_numpy() == truth).mean() > 0.95
 
 
 def test_an_unknown_task_gets_an_honest_report(world):
@@ -308,7 +375,7 @@ def test_the_tree_of_the_spec_is_made_and_the_code_is_kept(world):
     for name in ("data", "code", "logs", "submission"):
         assert (experiment / name).resolve() == world.root / name
     kept = {path.name for path in (world.root / "code").iterdir()}
-    assert kept == {path.name for path in AGENT.glob("*.py")}
+    assert kept == {path.name for path in AGENT.glob("*.py")} | {"solution.py"}
 
 
 # --- the agent as a part -----------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.datasets import scm
-from tasks.datasets.tabular import _softmax
+from tasks.datasets.tabular import softmax
 from tasks.errors import InvalidTask
 from tasks.families import Classification, Imbalanced, Regression
 from tasks.instance import CHUNK_ROWS, Streams
@@ -150,9 +150,9 @@ def test_too_few_rows_for_every_class_is_refused_in_one_line():
     temperature=st.floats(0.01, 200),
 )
 @settings(deadline=None)
-def test_the_algebraic_softmax_is_a_distribution_that_keeps_the_order(scores, temperature):
+def test_the_algebraicsoftmax_is_a_distribution_that_keeps_the_order(scores, temperature):
     arrays = [np.array(score) for score in scores]
-    p = _softmax(arrays, temperature)
+    p = softmax(arrays, temperature)
     assert np.allclose(p.sum(axis=0), 1)
     assert (p >= 0).all()
     for row in range(3):
@@ -168,6 +168,31 @@ def test_columns_are_standardised_whatever_the_graph():
         x = law.sample(Streams(seed).stream("fresh"), 20_000)
         assert np.abs(x.mean(axis=1)).max() < 0.06
         assert np.abs(x.std(axis=1) - 1).max() < 0.06
+
+
+def test_columns_of_a_rich_graph_are_standardised_bounded_and_not_all_normal():
+    excess = []
+    for seed in SEEDS:
+        streams, pilot = Streams(seed), np.empty((15, 30_000), dtype=np.float32)
+        law = scm.rich_covariates(streams.stream("structure"), 15, pilot, streams.stream("pilot"))
+        x = law.sample(streams.stream("fresh"), 20_000)
+        assert np.abs(x.mean(axis=1)).max() < 0.06
+        assert np.abs(x.std(axis=1) - 1).max() < 0.1
+        assert np.abs(x).max() <= scm.LARGEST
+        assert {node.law for node in law.nodes} <= set(scm.NOISES)
+        excess += list((x**4).mean(axis=1) - 3)
+        products = [t for node in law.nodes for t in node.terms if t.second is not None]
+        assert products
+    assert min(excess) < -0.8
+    assert max(excess) > 3
+
+
+@pytest.mark.parametrize("name", scm.NOISES)
+def test_every_law_of_noise_is_standardised(name):
+    draws = scm.NOISES[name](Streams(b"noise").stream(name), 200_000)
+    assert draws.dtype == np.float32
+    assert abs(draws.mean()) < 0.02
+    assert abs(draws.std() - 1) < 0.03
 
 
 def test_a_good_model_lands_between_floor_and_ceiling():
