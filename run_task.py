@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from tasks.cli import run_task
+    from tasks.cli import app, run_task  # noqa: F401 - app, to miss its libraries here
 except ModuleNotFoundError as error:
     print(
         f"run_task.py: {error.name} is not installed: `make setup`, then "

@@ -1,0 +1,103 @@
+"""What the walls cost: `python -m benchmarks.containment`, each figure beside its floor.
+
+Starts and kills in the process and bubblewrap runtimes, from a warm seed as in a suite.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from tasks.errors import MissingPart
+from tasks.outcome import Limits
+from tasks.runner import runtime_named
+from tasks.runtimes.base import Runtime
+from tasks.runtimes.nursery import NURSERY
+from tasks.workspace import Workspace
+
+NOTHING = [sys.executable, "-c", "pass"]
+ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+LIMITS = Limits(time_s=30, memory_bytes=2**30, cpus=2, pids=600)
+TREE = """
+import os, time
+for _ in range(499):
+    if os.fork() == 0:
+        time.sleep(60)
+open("ready", "w").close()
+time.sleep(60)
+"""
+REPEATS = 60
+AT_ONCE = 4
+
+
+def milliseconds(function, repeats=REPEATS):
+    """Return the median of the repeats."""
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - begin)
+    return 1e3 * statistics.median(times)
+
+
+def start(runtime: Runtime, scratch: Path, command=NOTHING, limits=LIMITS):
+    workspace = Workspace.create(scratch, "bench")
+    return runtime.run(command, workspace, ENV, limits)
+
+
+def kill(runtime: Runtime, scratch: Path) -> float:
+    """Return how long 500 processes take to die after the limit, milliseconds."""
+    limits = Limits(time_s=4, grace_s=0, pids=600)
+    outcome = start(runtime, scratch, [sys.executable, "-I", "-S", "-c", TREE], limits)
+    if outcome.killed_processes < 500:
+        raise RuntimeError(f"only {outcome.killed_processes} processes in 4 s: the machine is busy")
+    return 1e3 * (outcome.seconds - limits.time_s)
+
+
+def rate(function, seconds=3.0):
+    """Return how often a second it runs, several at once."""
+    until = time.perf_counter() + seconds
+
+    def many(_):
+        count = 0
+        while time.perf_counter() < until:
+            function()
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return sum(pool.map(many, range(AT_ONCE))) / seconds
+
+
+def bare():
+    subprocess.run(NOTHING, check=True)
+
+
+def main() -> None:
+    """Print a table."""
+    NURSERY.open()
+    floor, floor_rate = milliseconds(bare), rate(bare)
+    print(f"{'bare python -c pass':<28}{floor:8.1f} ms{floor_rate:8.0f} starts/s")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("process", "bubblewrap"):
+            try:
+                runtime = runtime_named(name)
+            except MissingPart as error:
+                print(f"{name}: {error}")
+                continue
+            once = partial(start, runtime, Path(folder))
+            took, starts = milliseconds(once), rate(once)
+            print(
+                f"{name + ', python -c pass':<28}{took:8.1f} ms{starts:8.0f} starts/s"
+                f"   added {took - floor:.1f} ms, {took / floor:.2f} x"
+            )
+            times = [kill(runtime, Path(folder)) for _ in range(3)]
+            print(f"{name + ', kill of 500':<28}{statistics.median(times):8.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
