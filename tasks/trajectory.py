@@ -5,8 +5,8 @@ agent leaves: sizes, depths and counts are bounded, and what does not fit is lef
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,28 +104,38 @@ def _mini(trajectory: Path) -> Iterator[Step]:
     """Read mini-swe-agent's messages: each of the model's calls a command, each answer its end."""
     messages = [_dict(item) for item in _list(_dict(_json(trajectory)).get("messages"))]
     number = 0
-    for place, said in enumerate(messages):
-        actions = _list(_dict(said.get("extra")).get("actions"))
-        if said.get("role") != "assistant" or not actions:
-            continue
-        answers = {
-            str(m.get("tool_call_id")): m for m in messages[place + 1 : place + 1 + len(actions)]
-        }
-        for action in map(_dict, actions):
-            answer = answers.get(str(action.get("tool_call_id")), {})
-            ended = _dict(answer.get("extra"))
-            status = ended.get("returncode")
-            begin = _number(_dict(said.get("extra")).get("timestamp"))
-            end = _number(ended.get("timestamp"))
-            yield Step(
-                step=number,
-                thought=_text(said.get("content")),
-                action=_text(action.get("command")),
-                result=_text(ended.get("raw_output") or answer.get("content")),
-                failed=status > 0 if isinstance(status, int) else None,
-                seconds=None if begin is None or end is None else round(end - begin, 3),
-            )
+    for place in range(len(messages)):
+        for step in _mini_steps(messages, place):
+            yield replace(step, step=number)
             number += 1
+
+
+def _mini_steps(messages: Sequence[Mapping[str, Any]], place: int) -> Iterator[Step]:
+    said = messages[place]
+    extra = _dict(said.get("extra"))
+    if extra.get("interrupt_type") == "FormatError":  # the model's words held no command
+        chosen = _dict(next(iter(_list(_dict(extra.get("response")).get("choices"))), None))
+        words = _text(_dict(chosen.get("message")).get("content"))
+        yield Step(step=0, thought=words, action="", result=_text(said.get("content")), failed=True)
+    if said.get("role") != "assistant":
+        return
+    actions = _list(extra.get("actions"))
+    answers = {
+        str(m.get("tool_call_id")): m for m in messages[place + 1 : place + 1 + len(actions)]
+    }
+    for action in map(_dict, actions):
+        answer = answers.get(str(action.get("tool_call_id")), {})
+        ended = _dict(answer.get("extra"))
+        status = ended.get("returncode")
+        begin, end = _number(extra.get("timestamp")), _number(ended.get("timestamp"))
+        yield Step(
+            step=0,
+            thought=_text(said.get("content")),
+            action=_text(action.get("command")),
+            result=_text(ended.get("raw_output") or answer.get("content")),
+            failed=status > 0 if isinstance(status, int) else None,
+            seconds=None if begin is None or end is None else round(end - begin, 3),
+        )
 
 
 def _openhands(first: Path) -> Iterator[Step]:

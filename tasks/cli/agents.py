@@ -107,13 +107,18 @@ def _entry(agent: "AgentSpec") -> Iterator[tuple[str, Any]]:
 
 
 @app.command()
-def setup(agent: AgentId, agents_dir: AgentsDir = None) -> None:
-    """Install an agent's packages into an environment of its own."""
+def setup(
+    wanted: Annotated[
+        list[str], typer.Argument(metavar="AGENT…", help="Ids of agents, such as aide/dev.")
+    ],
+    agents_dir: AgentsDir = None,
+) -> None:
+    """Install the packages of agents, each into an environment of its own."""
     from tasks import agent_setup, agents
 
-    spec = agents.load(agent, agents_dir)
-    console.say(f"installing the packages of {agent}; this may take minutes")
-    console.out(f"ready: {agent_setup.install(spec)}")
+    for spec in [agents.load(agent, agents_dir) for agent in wanted]:
+        console.say(f"installing the packages of {spec.id}; this may take minutes")
+        console.out(f"ready: {agent_setup.install(spec)}")
 
 
 @app.command()

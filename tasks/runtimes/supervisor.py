@@ -250,7 +250,10 @@ class Supervisor:
 
     def obey(self) -> None:
         """Do what the harness says; kill all when it has died."""
-        words = os.read(0, 4096)
+        try:
+            words = os.read(0, 4096)
+        except ConnectionResetError:  # it died before it had read all that it was told
+            words = b""
         if not words or b"kill" in words:
             self.stop("cancelled", "killed at once", grace_s=0)
         else:
@@ -436,6 +439,13 @@ def _received(count: int) -> bytes:
     return found
 
 
+def _sweep_what_is_left(supervisor: Supervisor) -> None:
+    try:
+        supervisor.sweep()
+    except (OSError, MemoryError):
+        return  # the harness, if it lives, adopts and kills the rest
+
+
 def main() -> None:
     """Serve one request."""
     libc = ctypes.CDLL(None)
@@ -456,6 +466,7 @@ def main() -> None:
         if _own_limits() != supervisor.limits:
             result["reason"] = "agent error"
             result["breach"] = "the limits of the supervisor were changed"
+        _sweep_what_is_left(supervisor)
     supervisor.tell(result)
     while supervisor.outbox:
         select.select([], [0], [])

@@ -708,17 +708,26 @@ ProcessRuntime().run([sys.executable, "-I", "-S", "-c", script], Workspace(Path(
 """
 
 
-def test_the_death_of_the_harness_is_the_death_of_the_agent(arena, tmp_path):
+@pytest.mark.parametrize("unread", [False, True], ids=["all read", "a message unread"])
+def test_the_death_of_the_harness_is_the_death_of_the_agent(arena, tmp_path, unread):
     script = tmp_path / "agent.py"
     script.write_text(
         "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         + DAEMON
-        + "open('agent.pid', 'w').write(str(os.getpid())); time.sleep(60)\n"
+        + "open('agent.pid', 'w').write(str(os.getpid()))\n"
+        + "while not os.path.exists('go'): time.sleep(0.01)\n"
+        + "if os.fork(): open('forked', 'w').close()\n"  # the supervisor tells of a new process
+        + "time.sleep(60)\n"
     )
     command = [sys.executable, "-c", HARNESS, str(arena.workspace.root), str(script)]
     with subprocess.Popen(command) as harness:
         pid = arena.agent / "agent.pid"
         assert wait_until(lambda: pid.exists() and pid.read_text(), 20)
+        if unread:
+            harness.send_signal(signal.SIGSTOP)
+            (arena.agent / "go").touch()
+            assert wait_until((arena.agent / "forked").exists, 20)
+            time.sleep(1)
         harness.kill()
     agent, daemon = arena.noted("agent.pid"), arena.noted("daemon.pid")
     assert wait_until(lambda: not alive(agent) and not alive(daemon))

@@ -54,6 +54,18 @@ def test_mini_swe_agents_commands_are_paired_with_how_they_ended(logs):
     assert (second.action, second.result, second.failed) == ("id", "", None)
 
 
+def test_a_model_of_mini_swe_agent_that_gives_no_command_has_failed_a_step(logs):
+    response = {"choices": [{"message": {"content": "I am a helpful assistant"}}]}
+    extra = {"interrupt_type": "FormatError", "response": response}
+    messages = [{"role": "user", "content": "do"}]
+    messages += [{"role": "user", "content": "no tool calls", "extra": extra}] * 2
+    found = trajectory.read(logs("trajectory.json", {"messages": messages}))
+    assert [step.step for step in found.steps] == [0, 1]
+    assert found.steps[1].thought == "I am a helpful assistant"
+    assert (found.steps[1].action, found.steps[1].result) == ("", "no tool calls")
+    assert found.summary()["failed_steps"] == 2
+
+
 def test_openhands_actions_are_paired_with_what_was_observed(logs):
     text = [{"type": "text", "text": "seen"}]
     logs(
