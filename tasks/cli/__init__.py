@@ -9,23 +9,27 @@ from typing import Any
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `aexp …`; return its exit status."""
-    from tasks.cli.app import app
+    from tasks.cli.app import app_for
 
-    return _run(app, "aexp", arguments)
+    given = _given(arguments)
+    return _run(app_for(given), "aexp", given)
 
 
 def run_task(arguments: Sequence[str] | None = None) -> int:
     """Run `python run_task.py …`; return its exit status."""
     from tasks.cli.app import run_app
 
-    return _run(run_app, "run_task.py", arguments)
+    return _run(run_app, "run_task.py", _given(arguments))
 
 
-def _run(app: Callable[..., Any], program: str, arguments: Sequence[str] | None) -> int:
+def _given(arguments: Sequence[str] | None) -> list[str]:
+    return list(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(app: Callable[..., Any], program: str, given: list[str]) -> int:
     """Call a Typer application; turn every ending into a status and at most one line."""
     import typer
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = app(args=given, prog_name=program, standalone_mode=False)
         sys.stdout.flush()
@@ -53,12 +57,14 @@ def _ending(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         return _os_words(error), 8
     if format_message := getattr(error, "format_message", None):  # Typer's own, about our options
-        return f"{format_message()} (--help lists what there is)", 2
+        words = format_message()  # none where the help was shown already
+        return words and f"{words} (--help lists what there is)", 2
     return f"a fault of ours: {type(error).__name__}: {error} (--verbose shows where)", 8
 
 
 def _complain(program: str, message: str, status: int) -> int:
-    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    if message:
+        print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
     return status
 
 

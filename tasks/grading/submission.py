@@ -129,7 +129,8 @@ def _table(path: Path, contract: Contract) -> TextTable:
     limit = max(2**24, ROW_BYTES * width * (len(contract.ids) + 1))
     most_rows = 2 * len(contract.ids) + 1000
     try:
-        table = read_table(path, limit=limit, most_rows=most_rows + 1)
+        labels = contract.kind in {"classes", "clusters"}
+        table = read_table(path, limit=limit, most_rows=most_rows + 1, labels=labels)
     except FileNotFoundError as error:
         raise _Invalid(_problem("E01", "no such file; write a CSV or Parquet file")) from error
     except UntrustedFileError as error:

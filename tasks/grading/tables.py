@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.grading.parquet import MOST_COLUMNS, ReaderError, read_parquet
+from tasks.grading.plain import two_columns
 from tasks.grading.untrusted import TooLargeError, UnreadableError, read_bytes
 from tasks.instance import Floats, Ints
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SMALL_BYTES = 1_000_000
 MOST_CELL = csv.field_size_limit()
 INTEGER = r"0|-?[1-9][0-9]{0,17}"
+LONG_INTEGER = 10**18
+"""The least number that `INTEGER` is too short for."""
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 NOT_FINITE = r"[+-]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)|"
 """NaN, infinities and the empty cell: numbers that are none. Letter by letter, for a pattern that
@@ -71,11 +74,12 @@ def shown(text: str, limit: int = 40) -> str:
     return quoted if len(text) <= limit else f"{quoted[: limit + 1]}…'"
 
 
-def read_table(path: Path, *, limit: int, most_rows: int) -> TextTable:
+def read_table(path: Path, *, limit: int, most_rows: int, labels: bool = False) -> TextTable:
     """Read a CSV or Parquet file.
 
     Args:
         path: The file; `.parquet` is Parquet, everything else CSV.
+        labels: Whether whole numbers and labels are wanted and no other numbers.
         limit: Bytes that are read, and that text in Parquet may unpack to.
         most_rows: Where reading Parquet stops; a CSV file is bounded by its bytes.
 
@@ -87,11 +91,14 @@ def read_table(path: Path, *, limit: int, most_rows: int) -> TextTable:
     if path.suffix == ".parquet":
         return _parquet(data, most_rows=most_rows, most_bytes=limit)
     data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
-    if not data.strip():
+    if not data or data.isspace():
         raise EmptyError("the file is empty")
     if b"\0" in data:
         raise UnreadableError("it holds NUL bytes")
-    table = _small(data) if len(data) <= SMALL_BYTES else _large(data)
+    if len(data) <= SMALL_BYTES:
+        table = _small(data)
+    else:
+        table = (_labels(data) if labels else None) or _large(data)
     if len(table.header) > MOST_COLUMNS:
         raise UnreadableError(f"it has {len(table.header):,} columns")
     return table
@@ -193,7 +200,7 @@ def _quoted(text: str) -> TextTable:
     return TextTable(header, len(body), lambda index: _Cells(columns[index]))
 
 
-# --- large: polars -----------------------------------------------------------------------------
+# --- large: plain labels, else polars ------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +221,14 @@ class _Series:
         if self.series.dtype.is_numeric():
             return _all_bad(len(self.series), np.int64)
         text = self._text()
+        whole = text.cast(pl.Int64, strict=False).fill_null(-1).to_numpy()
+        # No text of a number is shorter than its canonical form, so lengths tell in a third of
+        # the time; what is negative, or none, is left to the pattern.
+        small = len(whole) > 0 and whole.min() >= 0 and whole.max() < LONG_INTEGER
+        if small and int(text.str.len_bytes().sum()) == _digits(whole):
+            return whole, np.zeros(len(whole), dtype=bool)
         bad = ~text.str.contains(f"^(?:{INTEGER})$").to_numpy()
-        return text.cast(pl.Int64, strict=False).fill_null(0).to_numpy(), bad
+        return np.where(bad, 0, whole), bad
 
     def numbers(self) -> tuple[Floats, Bad]:
         import polars as pl
@@ -242,8 +255,28 @@ class _Series:
         return shown("" if value is None else str(value))
 
 
+def _digits(whole: Ints) -> int:
+    """Return how many digits numbers >= 0 have, all together."""
+    total, least = len(whole), 10
+    while least <= whole.max():
+        total += int(np.count_nonzero(whole >= least))
+        least *= 10
+    return total
+
+
 def _all_bad(n: int, kind: Any) -> tuple[NDArray[Any], Bad]:
     return np.zeros(n, dtype=kind), np.ones(n, dtype=bool)
+
+
+def _labels(data: bytes) -> TextTable | None:
+    """Read a table of ids and labels; None where it is another or an odd one."""
+    first, _, body = data.partition(b"\n")
+    whole = lru_cache(maxsize=1)(lambda: _large(data))
+    columns = two_columns(body, lambda index: whole().column(index))
+    header = tuple(first.decode().split(",")) if first.isascii() and b'"' not in first else ()
+    if columns is None or len(header) != len(columns):
+        return None
+    return TextTable(header, len(columns[0].starts), columns.__getitem__)
 
 
 def _large(data: bytes) -> TextTable:
@@ -251,7 +284,8 @@ def _large(data: bytes) -> TextTable:
 
     first, _, body = data.partition(b"\n")
     header = _small(first).header
-    if len(header) > MOST_COLUMNS or not body.strip():
+    body = body.lstrip(b"\r\n")  # polars takes the width from the first line
+    if len(header) > MOST_COLUMNS or not body or body.isspace():
         return TextTable(header, 0, lambda _: _Cells(()))
     try:
         frame = pl.read_csv(
@@ -267,7 +301,8 @@ def _large(data: bytes) -> TextTable:
         raise UnreadableError(f"not valid CSV: {shown(reason, 120)}") from error
     if frame.width != len(header):
         raise UnreadableError(f"row 2 has {frame.width} cells, the header {len(header)}")
-    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines, as above
+    if b"\n\n" in body or b"\n\r\n" in body:
+        frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines, as above
     return TextTable(header, frame.height, lambda index: _Series(frame.to_series(index)))
 
 

@@ -87,10 +87,50 @@ def test_both_readers_see_the_same_cells(cells, newline):
     same(tables._small(data), tables._large(data))
 
 
+PLAIN = st.one_of(
+    st.sampled_from(["0", "007", "7.0", "-3", "1/2", "a", "1", "x y", "", "é", "9" * 18, "9" * 19]),
+    st.integers(0, 10**20).map(str),
+    st.text(st.characters(codec="ascii", exclude_characters='\r\n\0,"'), max_size=9),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(rows=st.lists(st.tuples(PLAIN, PLAIN), min_size=1, max_size=8))
+@example(rows=[("12", "a"), ("3", "x y"), ("450", "1")])
+def test_the_reader_of_labels_sees_the_same_cells_or_leaves_the_table_to_another(rows):
+    data = "".join(f"{first},{second}\n" for first, second in [("id", "target"), *rows]).encode()
+    table = tables._labels(data)
+    if not data.isascii():
+        assert table is None
+    elif table is not None:
+        same(table, tables._small(data))
+
+
+def test_plain_labels_are_read_without_polars(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_large", None)
+    text = "id,target\n" + "".join(f"{n},{CLASSES[n % 3]}\n" for n in range(200_000))
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    table = read_table(path, limit=2**24, most_rows=10**6, labels=True)
+    ids, odd = table.column(0).integers()
+    codes, bad = table.column(1).codes(CLASSES)
+    assert np.array_equal(ids, np.arange(200_000))
+    assert np.array_equal(codes, np.arange(200_000) % 3)
+    assert not odd.any()
+    assert not bad.any()
+
+
 @pytest.mark.parametrize(
     "data",
-    [b"id,target\n1,a\n\n2,b\n\n", b"id,target\r\n1,a\r\n", b"id,target\n1,a", b"id,target\n"],
-    ids=["blank lines", "CRLF", "no last newline", "header only"],
+    [
+        b"id,target\n1,a\n\n2,b\n\n",
+        b"id,target\n\n1,a\n",
+        b"id,target\r\n1,a\r\n\r\n",
+        b"id,target\n1,a",
+        b"id,target\n",
+        b"id,target\n,\n1,a\n,\n",
+    ],
+    ids=["blank lines", "blank first", "CRLF", "no last newline", "header only", "empty cells"],
 )
 def test_both_readers_see_the_same_lines(data):
     same(tables._small(data), tables._large(data))
