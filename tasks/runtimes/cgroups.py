@@ -50,7 +50,10 @@ class Group:
     def join(self) -> None:
         """Move this process, which has no threads, into it."""
         for folder in {*self.folders.values()}:
-            _write(f"{folder}/cgroup.procs", "0")
+            # Version 1 moves a single thread at once, where for a process it waits 8 ms until no
+            # processor can be looking at its threads.
+            file = "tasks" if os.path.exists(f"{folder}/tasks") else "cgroup.procs"  # noqa: PTH110
+            _write(f"{folder}/{file}", "0")
 
     def oom_kills(self) -> int:
         """Return how many processes the kernel killed for want of memory."""
