@@ -34,8 +34,8 @@ from tasks.instance import (
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs" / "benchmarks.md", ROOT / "benchmarks" / "leak_test.json"
 SECTION = re.compile(r"(?<=\n)## The leak test\n.*?(?=\n## |\Z)", re.DOTALL)
-SEEDS, BLOCKS, BLOCK_ROWS = 4, 100, 250
-"""Instances, blocks of each, and rows of a block: 400 blocks in all."""
+SEEDS, BLOCKS, BLOCK_ROWS = 16, 100, 250
+"""Instances, blocks of each, and rows of a block: 1,600 blocks in all."""
 SIZES, SHARES, REDRAWS = (1000, 5000, 20_000), (0.0, 0.1, 0.2), 200
 SMALL_IMAGES = {"image_size": (20, 20), "n_classes": 6, "n_samples": 200}
 
