@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import gc
 import os
 import resource  # noqa: F401 - what a supervisor will need is loaded once, here
 import signal
@@ -27,6 +28,7 @@ _CLONE_PARENT = 0x00008000
 
 def main(clone: int) -> None:
     """Fork a supervisor for each message, until the harness is gone."""
+    gc.freeze()  # a collection would touch, and so copy, every page of what is forked
     link = socket.socket(fileno=os.dup(0))
     libc = ctypes.CDLL(None, use_errno=True)
     for name in supervisor.IGNORED:
