@@ -90,6 +90,18 @@ def test_a_group_gets_its_limits_and_room_for_the_walls(machine, tmp_path):
     assert not made.exists()
 
 
+def test_version_1_is_joined_by_its_single_thread(machine):
+    files = {"pids": ["pids.max", "tasks", "cgroup.procs"]}
+    _, place = machine(OLD, "", files)
+    (place / "pids").mkdir(parents=True)
+    group = cgroups.Group({"pids": f"{place}/pids"}, "aexp-t")
+    group.make(None, None, 100)
+    group.join()
+    made = place / "pids" / "aexp-t"
+    assert (made / "tasks").read_text() == "0"
+    assert not (made / "cgroup.procs").read_text()
+
+
 def test_what_is_not_limited_has_no_group(machine):
     _, place = machine(OLD, "", {})
     group = cgroups.Group({"memory": f"{place}/memory", "pids": f"{place}/pids"}, "aexp-t")
