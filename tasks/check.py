@@ -63,7 +63,8 @@ def check_task(
 
     Args:
         task: The task.
-        with_agent: Whether the experiment agent is run on a fresh instance.
+        with_agent: Whether the experiment agent is run, on the practice instance: on fresh ones the
+            verdict would change from time to time.
         time_limit: Seconds the agent may take.
         work_dir: Where its trial is kept; by default nowhere.
     """
@@ -81,7 +82,7 @@ def check_task(
         yield from _skill_grows(task)
         if with_agent:
             runner = TaskRunner(work_dir or folder / "runs")
-            trial = runner.run_task(task, timeout=time_limit)
+            trial = runner.run_task(task, timeout=time_limit, prepared=ready)
             yield _agent_succeeds(trial)
             yield from _between(trial)
 
