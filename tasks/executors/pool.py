@@ -20,6 +20,10 @@ from tasks.executors.base import WorkerLost
 HEADER: Final = 8
 _START: Final = "from tasks.executors.worker import main; main()"
 _ENDING_S: Final = 10.0
+_ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+"""There is a worker a core; threads of its linear algebra would only spin beside the others."""
 
 
 @dataclass(slots=True)
@@ -145,6 +149,7 @@ class PoolExecutor:
                 [sys.executable, "-c", _START, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                env=_ONE_THREAD | os.environ,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is for the runner, which ends trials gently
             )

@@ -1,6 +1,7 @@
 """The other end of the pool: answers calls until its link or its parent is gone."""
 
 import ctypes
+import gc
 import os
 import pickle
 import signal
@@ -11,6 +12,8 @@ from typing import Any
 from tasks.errors import InfrastructureError
 from tasks.executors.pool import HEADER
 
+WARM = 3
+"""Calls after which all modules are there: collections need not look at them again."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -22,12 +25,17 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         return
+    calls = 0
     while (header := _received(link, HEADER)) is not None:
         payload = _received(link, int.from_bytes(header, "little"))
         if payload is None:
             return
         found = answer(payload)
         link.sendall(len(found).to_bytes(HEADER, "little") + found)
+        calls += 1
+        if calls == WARM:
+            gc.collect()
+            gc.freeze()
 
 
 def _received(link: socket.socket, count: int) -> bytes | None:
