@@ -397,7 +397,8 @@ def test_a_full_disk_pauses_the_suite_which_goes_on_when_there_is_room(
 
 
 def test_a_suite_that_is_decided_stops_at_a_look_and_runs_to_its_end_on_demand(cli, arguments, out):
-    words = [*arguments, "--agents", FAIL, "--repeats", "20", "--workers", "1"]
+    slow = "fails=command:sh -c 'sleep 0.4; exit 1'"  # looks are judged while trials go on
+    words = [*arguments, "--agents", slow, "--repeats", "20", "--workers", "1"]
     ended = cli(*words, "--until-decided", "--looks", "4", "--baseline", "fails")
     assert ended.status == 0, ended.err
     assert "look 1 of 4 comes at 10 trials" in ended.err
