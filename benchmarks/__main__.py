@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import suites
 from benchmarks.comparing import PARSE, TRIALS, write_trials
 from tasks import Task, TaskRunner
-from tasks.runner import prepare
+from tasks.prepared import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGE = {

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tasks.errors import MissingPart
 from tasks.outcome import Limits
-from tasks.runner import runtime_named
 from tasks.runtimes.base import Runtime
+from tasks.runtimes.named import runtime_named
 from tasks.runtimes.nursery import NURSERY
 from tasks.workspace import Workspace
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tasks import TaskRunner
 from tasks.agents import from_command
-from tasks.runner import prepare
+from tasks.prepared import prepare
 from tasks.spec import Task
 from tasks.trackers import Feed
 

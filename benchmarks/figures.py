@@ -11,7 +11,7 @@ from tasks.grading.marks import Marker
 from tasks.grading.measures import estimate, one_hot, top
 from tasks.grading.prediction import Prediction
 from tasks.instance import Categorical, Seed, draw_classes
-from tasks.runner import prepare
+from tasks.prepared import prepare
 from tasks.spec import Task
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "figures"

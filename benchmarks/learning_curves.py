@@ -15,7 +15,7 @@ import numpy as np
 
 from tasks import calibrate
 from tasks.instance import Seed
-from tasks.runner import prepare
+from tasks.prepared import prepare
 from tasks.spec import Task
 
 ROOT = Path(__file__).resolve().parent.parent

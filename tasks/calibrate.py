@@ -19,9 +19,11 @@ from tasks.grading.measures import EXPECTED_COST
 from tasks.grading.prediction import Prediction
 from tasks.grading.redraw import Spread, spread_of_z
 from tasks.instance import Categorical, Facts, Seed, Table
+from tasks.prepared import Prepared, prepare
 from tasks.reference import profile
-from tasks.runner import Prepared, TaskRunner, Trial, prepare
+from tasks.runner import TaskRunner
 from tasks.spec import Task
+from tasks.trial import Trial
 
 HEADROOM = {"easy": 0.0, "medium": 0.1, "hard": 0.2}
 """Least skill(best of the panel) - skill(default pipeline) that a difficulty claims."""

@@ -22,8 +22,10 @@ from tasks.grading.prediction import Prediction
 from tasks.grading.redraw import spread_of_z
 from tasks.instance import Blob, Instance, Seed, Streams, Table, class_names
 from tasks.measures import MEASURES
-from tasks.runner import Prepared, TaskRunner, Trial, prepare
+from tasks.prepared import Prepared, prepare
+from tasks.runner import TaskRunner
 from tasks.spec import Task
+from tasks.trial import Trial
 from tasks.validator import hidden_side, validator_for
 
 SAME = 0.99

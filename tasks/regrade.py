@@ -13,8 +13,8 @@ from tasks.errors import GraderError, InvalidInput, TasksError
 from tasks.feedback import graded_side, mode_of
 from tasks.grading import Evaluation, Outputs
 from tasks.instance import Instance, Seed
+from tasks.prepared import versions
 from tasks.registry import TaskRegistry
-from tasks.runner import versions
 from tasks.spec import Task
 from tasks.validator import TaskValidator, validator_for
 from tasks.workspace import Workspace

@@ -20,11 +20,14 @@ from tasks.feedback import Feedback, Mode, graded_side, mode_of
 from tasks.grading import Evaluation, Outputs
 from tasks.instance import Seed
 from tasks.outcome import Limits, isolation
+from tasks.prepared import Prepared, prepare
 from tasks.regrade import Opened, Regrader
-from tasks.runner import Prepared, TaskRunner, Trial, fitting, prepare, reveal, runtime_named
+from tasks.runner import TaskRunner
 from tasks.runtimes.base import Cancel, Runtime
+from tasks.runtimes.named import fitting, runtime_named
 from tasks.solutions import Solution
 from tasks.spec import Task
+from tasks.trial import Trial, reveal
 from tasks.validator import TaskValidator, hidden_side
 from tasks.workspace import Workspace
 

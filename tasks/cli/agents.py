@@ -24,7 +24,7 @@ from tasks.errors import MissingPart
 
 if TYPE_CHECKING:
     from tasks.agents import AgentSpec
-    from tasks.runner import Trial
+    from tasks.trial import Trial
 
 app = typer.Typer(
     name="agents",

@@ -17,7 +17,7 @@ from tasks.cli.options import Json, TaskOrFile, TasksDir, find_task, with_sample
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from tasks.runner import Prepared
+    from tasks.prepared import Prepared
 
 LONG_ROWS = 200_000
 """From here on writing takes long enough to show a progress bar."""
@@ -57,7 +57,7 @@ def generate_data(
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise UsageError(f"{folder}: not empty; --force writes into it and replaces its data")
     from tasks.instance import Seed
-    from tasks.runner import prepare
+    from tasks.prepared import prepare
 
     chosen = Seed.practice(task.id) if seed is None else Seed.public(seed)
     ready = prepare(task, chosen)
@@ -105,7 +105,7 @@ def _write(
 ) -> None:
     from tasks import datasets
     from tasks.instance import Table
-    from tasks.runner import manifest_of
+    from tasks.prepared import manifest_of
 
     tables = [part for part in ready.instance.public.values() if isinstance(part, Table)]
     total = sum(table.n_rows for table in tables)

@@ -76,7 +76,7 @@ def _cleaned() -> Iterator[str]:
 
 
 def _probed(lines: list[Line]) -> Iterator[tuple[str, "list[Probe]"]]:
-    from tasks.runner import runtime_named
+    from tasks.runtimes.named import runtime_named
     from tasks.selftest.quick import probe
 
     for part, ok, _ in lines:

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from tasks.agents import AgentSpec
     from tasks.feedback import Feedback
     from tasks.replay import Replayed
-    from tasks.runner import Trial
     from tasks.runtimes.base import Cancel, Runtime
     from tasks.spec import Task
+    from tasks.trial import Trial
 
 
 def run(

@@ -31,7 +31,7 @@ def selftest(
     """
     if not hostile:
         raise UsageError("selftest needs --hostile (`aexp doctor` has the quick test of each part)")
-    from tasks.runner import runtime_named
+    from tasks.runtimes.named import runtime_named
     from tasks.selftest.attacks import ATTACKS, HONEST
     from tasks.selftest.fight import fight
 

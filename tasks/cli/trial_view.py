@@ -12,7 +12,7 @@ from tasks.cli import console
 
 if TYPE_CHECKING:
     from tasks.replay import Replayed
-    from tasks.runner import Trial
+    from tasks.trial import Trial
 
 _FIRST_AGENT = Path(__file__).parent.parent / "examples" / "first_agent.py"
 

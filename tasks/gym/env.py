@@ -19,8 +19,9 @@ from tasks.grading import Evaluation, Outputs
 from tasks.gym.sandbox import Sandbox, SandboxGone
 from tasks.instance import Seed
 from tasks.outcome import Limits
-from tasks.runner import Prepared, fitting, prepare, runtime_named
+from tasks.prepared import Prepared, prepare
 from tasks.runtimes.base import Runtime
+from tasks.runtimes.named import fitting, runtime_named
 from tasks.spec import Task
 from tasks.validator import TaskValidator, validator_for
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 from tasks import home
 from tasks.errors import InfrastructureError, MissingPart, TasksError
 from tasks.outcome import Limits, Outcome
-from tasks.runner import Prepared
+from tasks.prepared import Prepared
 from tasks.runtimes.base import Cancel, Runtime
 from tasks.runtimes.inside import warm
 from tasks.runtimes.inside.warm import Lines

@@ -15,7 +15,7 @@ from tasks.collect import Collected, collect
 from tasks.grading import Outputs
 from tasks.instance import Seed
 from tasks.outcome import Limits, Outcome
-from tasks.runner import Prepared, prepare
+from tasks.prepared import Prepared, prepare
 from tasks.runtimes import procfs
 from tasks.runtimes.base import Runtime
 from tasks.selftest.arena import Arena

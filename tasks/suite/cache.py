@@ -18,7 +18,7 @@ from typing import Any, Final
 import tasks
 from tasks import datasets
 from tasks.files import write_text
-from tasks.runner import Prepared
+from tasks.prepared import Prepared
 from tasks.suite.digests import task_digest
 
 ENVIRONMENT: Final = "AEXP_CACHE"

@@ -343,7 +343,7 @@ def preflight(plan: Plan) -> None:
         InvalidInput: A cassette that is to be replayed is not there.
     """
     from tasks import model_door
-    from tasks.runner import fitting, runtime_named
+    from tasks.runtimes.named import fitting, runtime_named
 
     runtime = runtime_named(plan.runtime)
     access, models = plan.door.access(), plan.door.named()

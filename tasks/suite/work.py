@@ -18,7 +18,8 @@ from tasks.agents import AgentSpec
 from tasks.errors import TasksError
 from tasks.gateway import Access
 from tasks.instance import Seed
-from tasks.runner import TaskRunner, manifest_of, prepare
+from tasks.prepared import manifest_of, prepare
+from tasks.runner import TaskRunner
 from tasks.runtimes.nursery import NURSERY
 from tasks.spec import Task
 from tasks.store.folders import Planned, SuiteFolder, append_event

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from tasks import Task, TaskRunner
-from tasks.runner import prepare, reveal
+from tasks.prepared import prepare
+from tasks.trial import reveal
 from tests.trial_folders import write_trial
 
 SMALL = {

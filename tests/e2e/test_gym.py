@@ -12,8 +12,8 @@ from gymnasium.utils.env_checker import check_env
 from tasks import Task
 from tasks.errors import MissingPart, UnknownName, UsageError
 from tasks.gym import ID, TaskEnv, run, submit, write
-from tasks.runner import runtime_named
 from tasks.runtimes.inside import warm
+from tasks.runtimes.named import runtime_named
 
 SMALL = Task.from_dict(
     {

@@ -13,7 +13,7 @@ import pytest
 from tasks import TaskRunner, agents
 from tasks.errors import MissingPart
 from tasks.gateway import Access
-from tasks.runner import fitting, runtime_named
+from tasks.runtimes.named import fitting, runtime_named
 from tests.scripted import Script
 from tests.upstream import FakeUpstream
 

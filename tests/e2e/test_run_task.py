@@ -123,7 +123,7 @@ def test_what_an_agent_prints_cannot_command_the_terminal(run):
 
 
 def test_a_fault_of_ours_is_one_line_unless_verbose(run, monkeypatch):
-    monkeypatch.setattr("tasks.runner.collect", lambda *_: 1 / 0)
+    monkeypatch.setattr("tasks.hops.collect", lambda *_: 1 / 0)
     ended = run(TASK, "--local", "--", "true")
     assert ended.status == 8
     assert "Traceback" not in ended.err

@@ -11,7 +11,9 @@ from tasks import Task, TaskRunner, registry
 from tasks.errors import InfrastructureError, InvalidInput, MissingPart, UnknownName, UsageError
 from tasks.instance import Seed
 from tasks.outcome import Limits
-from tasks.runner import prepare, reveal, runtime_named
+from tasks.prepared import prepare
+from tasks.runtimes.named import runtime_named
+from tasks.trial import reveal
 from tasks.utils import TaskValidator
 from tests.conftest import COPY_SAMPLE
 

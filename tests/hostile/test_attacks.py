@@ -7,7 +7,7 @@ import pytest
 
 from tasks import plugins
 from tasks.errors import MissingPart
-from tasks.runner import runtime_named
+from tasks.runtimes.named import runtime_named
 from tasks.runtimes.process import ProcessRuntime
 from tasks.selftest import fight
 from tasks.selftest.arena import Arena

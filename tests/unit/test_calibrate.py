@@ -13,8 +13,8 @@ from tasks.grading.marks import Marker
 from tasks.grading.prediction import Prediction
 from tasks.grading.redraw import Spread, spread_of_z
 from tasks.instance import Answers, Bernoulli, Categorical, Contract, Gaussian, Seed, draw_classes
+from tasks.prepared import prepare
 from tasks.reference import profile, series
-from tasks.runner import prepare
 from tasks.spec import Task
 
 

@@ -22,7 +22,7 @@ from tasks.check import (
 from tasks.grading.prediction import Prediction
 from tasks.instance import Answers, Categorical, Contract, Instance, Seed, Table
 from tasks.outcome import Outcome
-from tasks.runner import prepare
+from tasks.prepared import prepare
 from tasks.spec import Task
 
 

@@ -11,7 +11,7 @@ from tasks.errors import InvalidTask
 from tasks.grading.marks import Marker
 from tasks.grading.prediction import Prediction
 from tasks.instance import Seed
-from tasks.runner import prepare
+from tasks.prepared import prepare
 from tasks.spec import Task
 from tasks.validator import hidden_side
 

@@ -10,7 +10,7 @@ import pytest
 
 from tasks import datasets
 from tasks.instance import Seed
-from tasks.runner import Prepared
+from tasks.prepared import Prepared
 from tasks.spec import Task
 from tasks.suite import cache
 from tasks.suite.cache import Shared
@@ -28,7 +28,7 @@ DEFINITION = {
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("AEXP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("tasks.runner.KEPT_BYTES", 0)  # so that a small instance is a large one
+    monkeypatch.setattr("tasks.prepared.KEPT_BYTES", 0)  # so that a small instance is a large one
 
 
 def instance(secret=b"s" * 32, **changes):
@@ -76,7 +76,7 @@ def test_another_seed_or_another_task_is_another_entry(tmp_path):
 
 
 def test_small_files_stay_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.runner.KEPT_BYTES", 2**20)
+    monkeypatch.setattr("tasks.prepared.KEPT_BYTES", 2**20)
     written(instance(), tmp_path / "a")
     assert cache.entries() == []
 
@@ -128,7 +128,7 @@ def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch):
 def test_many_writers_at_a_time_leave_one_whole_entry(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
-        "from pathlib import Path; import tasks.runner; tasks.runner.KEPT_BYTES = 0\n"
+        "from pathlib import Path; import tasks.prepared; tasks.prepared.KEPT_BYTES = 0\n"
         "from tests.unit.test_instance_cache import instance, written\n"
         "for turn in range(5): print(sorted(written(instance(), Path(f'{sys.argv[1]}-{turn}'))"
         ".items()))\n"
