@@ -6,19 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tasks.check import (
-    _agent_succeeds,
-    _below_the_ceiling,
-    _between,
-    _deterministic,
-    _labels_follow_the_law,
-    _no_answers,
-    _noise_stays_in_the_label,
-    _skill_grows,
-    _trivial_fails,
-    _z_is_normal,
-    check_task,
-)
+from tasks.check import check_task
+from tasks.check.agent import agent_succeeds, between
+from tasks.check.data import deterministic, no_answers, noise_stays_in_the_label, trivial_fails
+from tasks.check.laws import below_the_ceiling, labels_follow_the_law, skill_grows, z_is_normal
 from tasks.grading.prediction import Prediction
 from tasks.instance import Answers, Categorical, Contract, Instance, Seed, Table
 from tasks.outcome import Outcome
@@ -96,13 +87,13 @@ def test_data_that_differ_for_one_seed_are_found(tmp_path):
     columns["f0"] = columns["f0"] + 1
     public = {**ready.instance.public, "train": Table.of(columns)}
     changed = replace(ready, instance=replace(ready.instance, public=public))
-    found = _deterministic(changed, tmp_path)
+    found = deterministic(changed, tmp_path)
     assert (found.ok, found.detail) == (False, "differ: train.csv")
 
 
 def test_data_that_are_the_same_for_every_seed_are_found(tmp_path):
     ready = prepare(small(min_accuracy=0.6), Seed.public(1))  # the one the check compares with
-    found = _deterministic(ready, tmp_path)
+    found = deterministic(ready, tmp_path)
     assert (found.ok, found.detail) == (False, "another seed gives the same data")
 
 
@@ -110,25 +101,25 @@ def test_data_that_are_the_same_for_every_seed_are_found(tmp_path):
 def test_a_public_column_that_follows_the_label_noise_is_found(public):
     """Also on a leakage trap, whose train column may follow the label, but no test column."""
     ready = prepare(small(min_accuracy=0.6), Seed.practice("t"))
-    (sound,) = _noise_stays_in_the_label(ready)
+    (sound,) = noise_stays_in_the_label(ready)
     assert sound.ok
     columns = ready.instance.public[public].columns()
     columns["f3"] = columns["f3"] + ready.instance.answers.labels[: len(columns["f3"])]
     tables = {**ready.instance.public, public: Table.of(columns)}
     spoiled = replace(ready, instance=replace(ready.instance, public=tables))
-    (found,) = _noise_stays_in_the_label(spoiled)
+    (found,) = noise_stays_in_the_label(spoiled)
     assert (found.ok, found.detail) == (False, f"also in {public}.f3")
 
 
 def test_a_leakage_trap_may_follow_the_label_in_train():
     trap = task({"min_accuracy": 0.5}, n_samples=300, n_test=300, leakage_trap=0.9)
-    (found,) = _noise_stays_in_the_label(prepare(trap, Seed.practice("t")))
+    (found,) = noise_stays_in_the_label(prepare(trap, Seed.practice("t")))
     assert found.ok, found.detail
 
 
 def test_data_whose_class_comes_first_are_not_asked_to_stay_the_same():
     text = task({}, "text_classification", n_samples=100, n_test=100)
-    assert list(_noise_stays_in_the_label(prepare(text, Seed.practice("t")))) == []
+    assert list(noise_stays_in_the_label(prepare(text, Seed.practice("t")))) == []
 
 
 @pytest.mark.parametrize(
@@ -143,33 +134,33 @@ def test_data_whose_class_comes_first_are_not_asked_to_stay_the_same():
 def test_redrawn_noise_shows_in_what_train_alone_tells(task_type, shown):
     data = {"n_labels": 3} if task_type == "multilabel" else {}
     ready = prepare(task({}, task_type, n_samples=300, n_test=300, **data), Seed.practice("t"))
-    (found,) = _noise_stays_in_the_label(ready)
+    (found,) = noise_stays_in_the_label(ready)
     assert (found.ok, found.detail) == (True, f"redrawn labels show in {shown} only")
 
 
 def test_a_reference_above_the_ceiling_is_found():
     ready = prepare(small(min_accuracy=0.6), Seed.practice("t"))
     p = ready.instance.answers.law.p
-    (sound,) = _below_the_ceiling(ready.task, ready.instance, {"oracle": Prediction(p=p)})
+    (sound,) = below_the_ceiling(ready.task, ready.instance, {"oracle": Prediction(p=p)})
     assert sound.ok
     wrong = replace(ready.instance.answers, law=Categorical(p=np.full_like(p, 1 / 3)))
     cheat = Prediction(codes=np.zeros(len(p), dtype=np.int64))
     spoiled = replace(ready.instance, answers=wrong)
-    (fine,) = _below_the_ceiling(ready.task, spoiled, {"any": cheat})
+    (fine,) = below_the_ceiling(ready.task, spoiled, {"any": cheat})
     assert fine.ok
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tasks.grading.marks.decide", lambda *_: Prediction(codes=p.argmin(axis=1)))
-        (found,) = _below_the_ceiling(ready.task, ready.instance, {"oracle": Prediction(p=p)})
+        (found,) = below_the_ceiling(ready.task, ready.instance, {"oracle": Prediction(p=p)})
     assert (found.ok, found.check) == (False, "panel below the ceiling: accuracy")
 
 
 def test_labels_that_do_not_follow_their_law_are_found():
     ready = prepare(task({"min_accuracy": 0.6}, n_samples=300, n_test=4000), Seed.practice("t"))
-    (sound,) = _labels_follow_the_law(ready.task, ready.instance, {})
+    (sound,) = labels_follow_the_law(ready.task, ready.instance, {})
     assert sound.ok
     answers = ready.instance.answers
     flat = replace(answers, law=Categorical(p=0.9 * answers.law.p + 0.1 / 3))
-    (found,) = _labels_follow_the_law(ready.task, replace(ready.instance, answers=flat), {})
+    (found,) = labels_follow_the_law(ready.task, replace(ready.instance, answers=flat), {})
     assert not found.ok
     assert found.detail.startswith("oracle z = +")
 
@@ -179,7 +170,7 @@ def test_a_law_that_is_not_that_of_the_redrawn_labels_is_found(monkeypatch):
     from tasks.grading import redraw
 
     ready = prepare(small(min_accuracy=0.6), Seed.practice("t"))
-    (sound,) = _z_is_normal(ready.task, ready.instance, {})
+    (sound,) = z_is_normal(ready.task, ready.instance, {})
     assert sound.ok
     right = redraw.leak_z
 
@@ -188,7 +179,7 @@ def test_a_law_that_is_not_that_of_the_redrawn_labels_is_found(monkeypatch):
         return right(prediction, Categorical(p=p), *rest, **more)
 
     monkeypatch.setattr(redraw, "leak_z", flattened)
-    (found,) = _z_is_normal(ready.task, ready.instance, {})
+    (found,) = z_is_normal(ready.task, ready.instance, {})
     assert not found.ok
     assert found.detail.startswith("oracle +")
 
@@ -197,14 +188,14 @@ def test_nothing_is_redrawn_where_no_law_is_known():
     from tasks import registry
 
     ready = prepare(registry.get_task("penguins"), Seed.practice("t"))
-    assert list(_z_is_normal(ready.task, ready.instance, {})) == []
-    assert list(_skill_grows(ready.task)) == []
+    assert list(z_is_normal(ready.task, ready.instance, {})) == []
+    assert list(skill_grows(ready.task)) == []
 
 
 def test_data_from_which_nothing_more_is_learnt_are_found(monkeypatch):
     skills = iter([0.5, 0.4])
-    monkeypatch.setattr("tasks.check._best_skill", lambda *_: next(skills))
-    (found,) = _skill_grows(small(min_accuracy=0.6))
+    monkeypatch.setattr("tasks.check.laws._best_skill", lambda *_: next(skills))
+    (found,) = skill_grows(small(min_accuracy=0.6))
     assert (found.ok, found.detail) == (False, "0.500 with 37 rows, 0.400 with 300")
 
 
@@ -213,8 +204,8 @@ def test_models_that_are_too_sure_of_themselves_are_compared_by_their_decisions(
     monkeypatch, many, ok
 ):
     skills = {"log_loss": iter([-0.1, -1.2]), "accuracy": iter([0.3, many])}
-    monkeypatch.setattr("tasks.check._best_skill", lambda _, measure: next(skills[measure]))
-    (found,) = _skill_grows(small(max_log_loss=0.6))
+    monkeypatch.setattr("tasks.check.laws._best_skill", lambda _, measure: next(skills[measure]))
+    (found,) = skill_grows(small(max_log_loss=0.6))
     assert found.ok is ok
     assert found.detail == f"0.300 with 37 rows, {many:.3f} with 300, by accuracy"
 
@@ -247,7 +238,7 @@ NOISE = np.random.default_rng(2).normal(size=500)
     ],
 )
 def test_a_public_column_that_holds_the_answers_is_found(columns, names, found):
-    finding = _no_answers(instance(columns, BITS, names=names))
+    finding = no_answers(instance(columns, BITS, names=names))
     assert finding.ok == (not found)
     assert finding.detail == (
         f"found in: {found}" if found else f"{len(columns) + 1} columns looked at"
@@ -255,18 +246,18 @@ def test_a_public_column_that_holds_the_answers_is_found(columns, names, found):
 
 
 def test_a_public_column_that_holds_the_values_is_found():
-    finding = _no_answers(instance({"f0": NOISE}, NOISE, kind="values"))
+    finding = no_answers(instance({"f0": NOISE}, NOISE, kind="values"))
     assert finding.detail == "found in: f0"
 
 
 def test_ids_that_order_the_classes_are_found():
-    finding = _no_answers(instance({"f0": NOISE}, np.sort(BITS), ids=np.arange(500)))
+    finding = no_answers(instance({"f0": NOISE}, np.sort(BITS), ids=np.arange(500)))
     assert not finding.ok
     assert finding.detail.startswith("found in: id (z = 1")
 
 
 def test_one_class_alone_cannot_be_told_by_ids():
-    assert _no_answers(instance({"f0": NOISE}, np.zeros(500, dtype=int) + 1)).ok
+    assert no_answers(instance({"f0": NOISE}, np.zeros(500, dtype=int) + 1)).ok
 
 
 @pytest.mark.parametrize(
@@ -287,7 +278,7 @@ def test_one_class_alone_cannot_be_told_by_ids():
 def test_a_mark_that_needs_no_features_is_found(tmp_path, criteria, ok, detail):
     wanted = small(**criteria)
     ready = prepare(wanted, Seed.practice("t"))
-    found = _trivial_fails(wanted, ready.instance, tmp_path)
+    found = trivial_fails(wanted, ready.instance, tmp_path)
     assert (found.ok, found.detail) == (ok, detail)
 
 
@@ -313,7 +304,7 @@ def trial(mark=None, *, reason="finished", success=True, grader_error=None):
     ids=["fine", "no success", "timed out", "grader error"],
 )
 def test_an_agent_that_does_not_succeed_is_found(ended, ok, detail):
-    found = _agent_succeeds(ended)
+    found = agent_succeeds(ended)
     assert (found.ok, found.detail) == (ok, detail)
 
 
@@ -336,12 +327,12 @@ def mark(score, **more):
     ],
 )
 def test_a_score_outside_of_floor_and_ceiling_is_found(given, ok):
-    (found,) = _between(trial(given))
+    (found,) = between(trial(given))
     assert found.ok is ok
     assert found.detail == f"0.5000 → {given['score']:.4f} → 0.9000"
 
 
 def test_where_no_bounds_are_known_there_is_nothing_to_find():
-    assert list(_between(trial())) == []
-    assert list(_between(trial(mark(0.7) | {"skill": None}))) == []
-    assert list(_between(trial(grader_error="void"))) == []
+    assert list(between(trial())) == []
+    assert list(between(trial(mark(0.7) | {"skill": None}))) == []
+    assert list(between(trial(grader_error="void"))) == []
