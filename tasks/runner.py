@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tasks
-from tasks import agents
+from tasks import agents, grading
 from tasks.agents import AgentSpec
 from tasks.errors import InfrastructureError
 from tasks.feedback import Feedback
@@ -142,6 +142,7 @@ class TaskRunner:
             disk_wall.check()
         refuse_unmet([*demands], runtime.enforces(limits), runtime.name)
         ready = prepared or prepare(wanted, Seed.of(seed))
+        grading.check_measurable(wanted, ready.hidden)
         desk = self._desk(wanted, ready)
         withheld = ready.seed.sealed and not (seed is None and prepared is None)
         if folder is None:

@@ -30,6 +30,9 @@ def _run(app: Callable[..., Any], program: str, given: list[str]) -> int:
     """Call a Typer application; turn every ending into a status and at most one line."""
     import typer
 
+    from tasks.cli import console
+
+    console.typed = (program, *given)
     try:
         status = app(args=given, prog_name=program, standalone_mode=False)
         sys.stdout.flush()

@@ -280,9 +280,12 @@ def _more(part: "Part") -> str:
         return ""
     if not part.difference.estimate:
         return ", there is no difference to settle"
+    if part.difference.greyed:
+        return ", they are too few"
     if part.more_runs is None:
         return ", more than 100,000 runs would not settle so small a difference"
-    return f", about {part.more_runs:,} more runs of each needed if that is the true difference"
+    runs = "1 more run" if part.more_runs == 1 else f"{part.more_runs:,} more runs"
+    return f", about {runs} of each needed if that is the true difference"
 
 
 def _line(line: "Line") -> list[Cell]:

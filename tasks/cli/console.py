@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+typed: tuple[str, ...] = ("aexp",)
+"""The program and the words that it was called with."""
+
 
 def out(text: str = "") -> None:
     """Print a result."""

@@ -50,7 +50,8 @@ def export(
             console.out(str(file))
         return
     folders = {task.id: task.folder for task in registry.list_tasks()}
-    for group in mlebench.export(trials.records, folder, folders):
+    groups = mlebench.export(trials.records, folder, folders)
+    for group in groups:
         console.out(str(group.folder))
         medal = group.metrics["any_medal_percentage"]
         left_out = f"; {group.left_out} left out" if group.left_out else ""
@@ -59,4 +60,6 @@ def export(
             f"{medal.standard_error:.1f} % (mean ± SEM, {group.seeds} seeds), "
             f"{group.runs} runs{left_out}"
         )
+    for agent in sorted({one.agent for one in trials.records} - {group.agent for group in groups}):
+        console.say(f"left out: {console.printable(agent)}, of which no trial is a result")
     console.say(f"next: mlebench grade reads {folder}/*/submission.jsonl")

@@ -28,7 +28,7 @@ from tasks.cli.limits import limits_of
 from tasks.cli.options import Json, TaskOrFile, TasksDir, find_task, parse_size
 from tasks.cli.replay import Fresh
 from tasks.cli.tracking import Track
-from tasks.cli.trial_view import again, exit_status, print_trial
+from tasks.cli.trial_view import exit_status, print_trial
 from tasks.cli.watch import Watch, interruptible
 from tasks.errors import UsageError, brief, suggestion
 
@@ -226,8 +226,7 @@ def run(
                 cancel=cancel,
                 watch=watch,
             )
-    line = again(task_id, command, agent, runtime, local=local)
-    print_trial(trial, line, validate=validate, json_=json_, replayed=replayed)
+    print_trial(trial, validate=validate, json_=json_, replayed=replayed)
     tracking.finish(feed)
     status = exit_status(trial, validate=validate)
     if not status and validate and replayed is not None and replayed.flagged:

@@ -28,16 +28,17 @@ _ENDED = {
 }
 
 
-def again(
-    task_id: str, command: list[str] | None, agent: str, runtime: str | None, *, local: bool
-) -> str:
-    """Return the command line that runs this agent on this task once more, graded."""
-    name = Path(sys.argv[0]).name
-    program = "aexp run" if name == "aexp" else f"{_python()} run_task.py"
-    chosen = "" if agent == "experiment" else f" --agent {agent}"
-    words = f" -- {shlex.join(command)}" if command else ""
-    where = f" --runtime {runtime}" if runtime else " --local" if local else ""
-    return f"{program} {shlex.quote(task_id)}{where} --validate{chosen}{words}"
+def again() -> str:
+    """Return the command line that was given, so that it shows the evaluation."""
+    program, *words = console.typed
+    end = words.index("--") if "--" in words else len(words)
+    if "--validate" not in words[:end]:
+        words.insert(end, "--validate")
+    if program != "aexp":
+        program = f"{_python()} {program}"
+    elif Path(sys.argv[0]).name == "__main__.py":
+        program = f"{_python()} -m tasks.cli"
+    return console.printable(f"{program} {shlex.join(words)}")
 
 
 def exit_status(trial: "Trial", *, validate: bool) -> int:
@@ -57,7 +58,6 @@ def exit_status(trial: "Trial", *, validate: bool) -> int:
 
 def print_trial(
     trial: "Trial",
-    again: str,
     *,
     validate: bool,
     json_: bool,
@@ -101,7 +101,7 @@ def print_trial(
         show_replay(replayed)
     report = _short(trial.report_file)
     console.out(f"\nreport: {report}")
-    console.out(f"next:   {_next(trial, again, validate=validate)}")
+    console.out(f"next:   {_next(trial, validate=validate)}")
 
 
 def feedback_words(feedback: Mapping[str, Any]) -> str:
@@ -125,16 +125,15 @@ def model_words(model: Mapping[str, Any]) -> str:
     )
 
 
-def _next(trial: "Trial", again: str, *, validate: bool) -> str:
-    if not validate:
-        return again
+def _next(trial: "Trial", *, validate: bool) -> str:
     if trial.outcome.reason in {"agent error", "never started"}:
         return f"less {_short(trial.workspace.log_file)}"
-    if " -- " in again or "--agent" in again:
-        return again
+    same = again()
+    if not validate or " -- " in same or "--agent" in same:
+        return same
     if trial.task_id != "classification_basic":
         return f"{_python()} -m tasks.cli show {trial.task_id} --prompt"
-    return f"{again} -- python {shlex.quote(_short(_FIRST_AGENT))}"
+    return f"{same} -- python {shlex.quote(_short(_FIRST_AGENT))}"
 
 
 def _python() -> str:

@@ -294,7 +294,8 @@ def _part(
     missing: int | None,
 ) -> Part:
     p, p_holm = ps
-    settled = p_holm <= alpha and bool(difference.estimate)
+    # Of two units no p is to be believed, however small.
+    settled = p_holm <= alpha and bool(difference.estimate) and not difference.greyed
     winner = labels[1] if (difference.estimate or 0.0) > 0 else labels[0]
     return Part(
         difference=difference,

@@ -17,7 +17,7 @@ Kind = Literal["completed", "failed", "practice", "infrastructure", "unfinished"
 doing; `practice`: was told its score on the graded rows, which counts nowhere; `infrastructure`:
 nobody's result (our fault, or stopped by somebody); `unfinished`: has no report yet."""
 
-NOT_A_RESULT = frozenset({"infrastructure", "never started", "cancelled"})
+NOT_A_RESULT = frozenset({"infrastructure", "cancelled"})
 """Endings that say nothing of the agent."""
 PRACTICE = "--feedback score"
 TRIAL_FILE = "trial.json"

@@ -57,7 +57,7 @@ def export(
     """Write a run group for each agent below `folder`.
 
     Args:
-        records: Trials of any number of agents.
+        records: Trials of any number of agents; one without any result gets no group.
         folder: New or empty; paths in submission.jsonl begin with it, as it is given.
         task_folders: By task id, where its file and leaderboard lie.
 
@@ -73,6 +73,7 @@ def export(
     return [
         _group(agent, found, folder, names[agent], task_folders)
         for agent, found in sorted(agents.items())
+        if any(one.counts for one in found)
     ]
 
 

@@ -76,7 +76,7 @@ def test_a_folder_without_trials_and_one_that_is_not_there_are_named(tmp_path):
         ("grader error", "infrastructure", "grader error"),
         ("infrastructure", "infrastructure", "infrastructure"),
         ("cancelled", "infrastructure", "cancelled"),
-        ("never started", "infrastructure", "never started"),
+        ("never started", "failed", "never started"),
         ("unfinished", "unfinished", "no report yet"),
     ],
 )
