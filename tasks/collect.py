@@ -7,6 +7,7 @@ and change things meanwhile, it spoils its own files and no more.
 
 import errno
 import os
+import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ SOURCES = {
 """Where each kind of output lies below the agent's home."""
 
 DEEPEST = 32
+LONGEST = 1024
+"""Bytes of a name relative to the outputs; with our own folders in front it stays a legal path."""
 THEIR_FAULT = {
     errno.EACCES,
     errno.EPERM,
@@ -69,6 +72,9 @@ class _Copier:
         # Sorted, and submission/ comes first, so that a flood of files elsewhere crowds out none.
         for entry in sorted(os.listdir(source)):
             inner = f"{name}/{_printable(entry)}"
+            if len(inner) * 4 > LONGEST and len(inner.encode(errors="replace")) > LONGEST:
+                self.refuse(f"{inner[: LONGEST // 4]}…", f"a path over {LONGEST:,} bytes")
+                continue
             if self.files + self.folders >= self.limits.output_files:
                 self.refuse(inner, f"beyond the first {self.limits.output_files:,} files, folders")
                 return
@@ -140,10 +146,7 @@ def promote(workspace: Workspace, collected: Collected) -> str | None:
         marked = folder / MARKED / name
         if not marked.is_file():
             continue
-        aside = folder / REPLACED
-        while aside.exists():
-            aside = aside.with_name(f"{aside.name}-")
-        aside.mkdir()
+        aside = _new_folder(folder)
         for other in ("submission.csv", "submission.parquet"):
             if (folder / other).exists():
                 (folder / other).rename(aside / other)
@@ -152,6 +155,17 @@ def promote(workspace: Workspace, collected: Collected) -> str | None:
         marked.rename(folder / name)
         return f"submission/{name}"
     return None
+
+
+def _new_folder(folder: Path) -> Path:
+    """Make a folder under a name that the agent cannot have taken."""
+    for name in (REPLACED, f"{REPLACED}-{secrets.token_hex(8)}"):
+        try:
+            (folder / name).mkdir()
+        except FileExistsError:
+            continue
+        return folder / name
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
 
 
 def collect(workspace: Workspace, limits: Limits) -> Collected:

@@ -7,6 +7,7 @@ agent leaves: sizes, depths and counts are bounded, and what does not fit is lef
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from tasks.files import write_text
 from tasks.grading.inert import parse_json
 from tasks.grading.untrusted import UntrustedFileError, read_bytes
 
-FILE_BYTES = 32 * 2**20
+FILE_BYTES = 16 * 2**20
+"""Of one file, and of all events together; what is parsed takes some twenty times as much."""
 EVENT_BYTES = 2**20
 STEPS = 5000
 WORDS = 4000
@@ -66,17 +68,23 @@ class Trajectory:
 def read(logs: Path) -> Trajectory | None:
     """Read the first form that is found below the collected `logs`; None where there is none."""
     for form, (pattern, steps) in FORMS.items():
-        for path in sorted(logs.glob(pattern))[-1:]:
-            found = tuple(steps(path))[:STEPS]
-            if found:
+        for path in _found(logs, pattern)[-1:]:
+            if found := tuple(islice(steps(path), STEPS)):
                 return Trajectory(form=form, steps=found)
     return None
+
+
+def _found(logs: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(logs.glob(pattern))
+    except OSError:  # folders of theirs that cannot be walked
+        return []
 
 
 def _json(path: Path, limit: int = FILE_BYTES) -> Any:
     try:
         return parse_json(read_bytes(path, limit=limit))
-    except (OSError, UntrustedFileError, ValueError):
+    except (OSError, UntrustedFileError, ValueError, MemoryError):
         return None  # it is the agent's own account: what cannot be read is not told
 
 
@@ -140,22 +148,32 @@ def _mini_steps(messages: Sequence[Mapping[str, Any]], place: int) -> Iterator[S
 
 def _openhands(first: Path) -> Iterator[Step]:
     """Read OpenHands' events: actions, and the observations that name them."""
-    paths = sorted(first.parent.glob("event-*.json"))[: 2 * STEPS]
-    events = [_dict(_json(path, EVENT_BYTES)) for path in paths]
-    seen = {str(event.get("action_id")): event for event in events}
-    actions = (event for event in events if event.get("kind") == "ActionEvent")
-    for number, event in enumerate(actions):
-        action, answer = _dict(event.get("action")), seen.get(str(event.get("id")), {})
-        observed = _dict(answer.get("observation"))
-        status = observed.get("exit_code")
-        failed = observed.get("is_error") is True or (isinstance(status, int) and status > 0)
-        yield Step(
-            step=number,
-            thought=_parts(event.get("thought")),
-            action=_text(action.get("command") or action.get("message") or event.get("summary")),
-            result=_parts(observed.get("content")),
-            failed=failed if observed else None,
-        )
+    actions: dict[str, Step] = {}
+    for event in _events(_found(first.parent, "event-*.json")[: 2 * STEPS]):
+        if event.get("kind") == "ActionEvent":
+            action = _dict(event.get("action"))
+            words = action.get("command") or action.get("message") or event.get("summary")
+            thought = _parts(event.get("thought"))
+            step = Step(step=len(actions), thought=thought, action=_text(words), result="")
+            actions.setdefault(str(event.get("id"))[:WORDS], step)
+    for event in _events(_found(first.parent, "event-*.json")[: 2 * STEPS]):
+        observed, of = _dict(event.get("observation")), str(event.get("action_id"))[:WORDS]
+        if observed and of in actions:
+            status = observed.get("exit_code")
+            failed = observed.get("is_error") is True or (isinstance(status, int) and status > 0)
+            seen = _parts(observed.get("content"))
+            actions[of] = replace(actions[of], result=seen, failed=failed)
+    yield from actions.values()
+
+
+def _events(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    """Read events one at a time, as many as fit: what all of them say would fill the memory."""
+    room = FILE_BYTES
+    for path in paths:
+        room -= path.stat().st_size
+        if room < 0:
+            return
+        yield _dict(_json(path, EVENT_BYTES))
 
 
 FORMS: Mapping[str, tuple[str, Callable[[Path], Iterable[Step]]]] = {

@@ -66,8 +66,10 @@ def _ending(error: Exception) -> tuple[str, int]:
 
 
 def _complain(program: str, message: str, status: int) -> int:
-    if message:
-        print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    from tasks.cli import console
+
+    if message:  # it may hold a name that an agent chose
+        console.say(f"{program}: {console.printable(' '.join(message.split()))}")
     return status
 
 

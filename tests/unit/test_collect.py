@@ -14,7 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.collect import DEEPEST, MOST_REFUSALS, SOURCES, collect
+from tasks.collect import (
+    DEEPEST,
+    MARKED,
+    MOST_REFUSALS,
+    REPLACED,
+    SOURCES,
+    collect,
+    promote,
+)
 from tasks.datasets import digests
 from tasks.outcome import Limits
 from tasks.workspace import OUTPUTS, Workspace
@@ -233,7 +241,30 @@ def test_a_tree_of_a_thousand_levels_is_cut(workspace, left):
 def test_long_names_on_many_levels_are_refused_where_the_path_is_too_long(workspace, left):
     with nested(left, "n" * 255, 20):
         found = collect(workspace, Limits())
-    assert list(found.refused.values()) == ["File name too long"]
+    assert list(found.refused.values()) == ["a path over 1,024 bytes"]
+
+
+def test_letters_of_several_bytes_count_as_such(workspace, left):
+    left.joinpath(*(letter * 120 for letter in "éüßàö")).mkdir(parents=True)
+    (left / "short").touch()
+    found = collect(workspace, Limits())
+    assert found.files == 1
+    assert not list(workspace.outputs.rglob("ö*"))
+    assert list(found.refused.values()) == ["a path over 1,024 bytes"]
+
+
+def test_a_marked_answer_is_taken_whatever_folders_lie_beside_it(workspace):
+    folder = workspace.home / "submission"
+    (folder / MARKED).mkdir(parents=True)
+    (folder / MARKED / "submission.csv").write_text("marked")
+    (folder / "submission.csv").write_text("later")
+    for dashes in range(247):
+        (folder / f"{REPLACED}{'-' * dashes}").mkdir()
+    collected = collect(workspace, Limits())
+    assert promote(workspace, collected) == "submission/submission.csv"
+    outputs = workspace.outputs / "submission"
+    assert (outputs / "submission.csv").read_text() == "marked"
+    assert [path.read_text() for path in outputs.glob(f"{REPLACED}*/submission.csv")] == ["later"]
 
 
 # --- names ---------------------------------------------------------------------------------------

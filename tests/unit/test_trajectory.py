@@ -83,6 +83,34 @@ def test_openhands_actions_are_paired_with_what_was_observed(logs):
     assert (step.thought, step.action, step.result, step.failed) == ("seen", "ls", "seen", True)
 
 
+def test_no_more_steps_are_made_than_are_kept(logs, monkeypatch):
+    made = []
+    step = trajectory.Step
+    monkeypatch.setattr(trajectory, "Step", lambda **given: made.append(1) or step(**given))
+    monkeypatch.setattr(trajectory, "STEPS", 10)
+    said = {"role": "assistant", "extra": {"actions": [{}] * 1000}}
+    found = trajectory.read(logs("trajectory.json", {"messages": [said] * 1000}))
+    assert len(found.steps) == 10
+    assert len(made) <= 12
+
+
+def test_events_are_read_only_as_far_as_they_fit(logs, tmp_path, monkeypatch):
+    for number in range(5):
+        event = {"kind": "ActionEvent", "id": str(number), "action": {"command": "x" * 100}}
+        path = logs(f"openhands/run/events/event-0000{number}-a.json", event)
+    size = (tmp_path / "openhands/run/events/event-00000-a.json").stat().st_size
+    monkeypatch.setattr(trajectory, "FILE_BYTES", 3 * size + 1)
+    assert len(trajectory.read(path).steps) == 3
+
+
+def test_folders_that_cannot_be_walked_hold_no_steps(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(36, "File name too long")
+
+    monkeypatch.setattr("pathlib.Path.glob", refuse)
+    assert trajectory.read(tmp_path) is None
+
+
 def test_without_a_known_form_there_are_no_steps(logs, tmp_path):
     assert trajectory.read(tmp_path) is None
     assert trajectory.read(tmp_path / "none") is None
