@@ -10,6 +10,7 @@ from tasks.check.finding import Finding
 from tasks.check.laws import (
     below_the_ceiling,
     labels_follow_the_law,
+    marks_can_be_reached,
     panel_of,
     skill_grows,
     z_is_normal,
@@ -40,6 +41,7 @@ def check_task(
         yield deterministic(ready, folder)
         yield no_answers(ready.instance)
         yield trivial_fails(task, ready.instance, folder)
+        yield from marks_can_be_reached(task, ready.instance)
         yield from noise_stays_in_the_label(ready)
         panel = panel_of(ready.instance)
         yield from below_the_ceiling(task, ready.instance, panel)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tasks import datasets, reference
+from tasks import datasets, grading, reference
 from tasks.check.finding import Finding
 from tasks.errors import InvalidTask
-from tasks.grading.decide import decide
+from tasks.grading.decide import APPROXIMATE, decide
 from tasks.grading.integrity import examine
 from tasks.grading.marks import Marker
 from tasks.grading.prediction import Prediction
@@ -15,6 +15,7 @@ from tasks.grading.redraw import spread_of_z
 from tasks.instance import Instance, Seed
 from tasks.measures import MEASURES
 from tasks.spec import Task
+from tasks.validator import hidden_side
 
 REDRAWS = 100
 MOST_ROWS, FEWER, GROWTH_SEEDS, GROWTH_SLACK = 4000, 8, 2, 0.02
@@ -24,6 +25,8 @@ CERTAIN = {"log_loss", "brier"}
 MOST_ERRORS, APPROXIMATE_SLACK = 4.0, 0.01
 """Standard errors by which a score may pass the ceiling, and what is allowed on top where the
 ceiling's decision is found by iteration."""
+ROUNDING = 1e-9
+"""By how much a mark may be beyond a ceiling in closed form: that is the law's, without error."""
 
 
 def below_the_ceiling(
@@ -43,6 +46,28 @@ def below_the_ceiling(
         words.append(f"{name} {mark.score:.4f}")
     detail = f"{', '.join(words)}; ceiling {marker.ceiling(measure):.4f}"
     yield Finding(check=f"panel below the ceiling: {measure}", ok=not over, detail=detail)
+
+
+def marks_can_be_reached(task: Task, instance: Instance) -> Iterator[Finding]:
+    """Ask that no pass mark is beyond the ceiling; a recorded panel's best is not taken for one."""
+    if instance.answers is None or instance.answers.law is None:
+        return
+    brackets = grading.brackets(task, hidden_side(instance))
+    beyond: list[str] = []
+    within: list[str] = []
+    for criterion in task.criteria:
+        threshold, measure = criterion.threshold, criterion.subject
+        ceiling = brackets[measure]["ceiling"] if measure in brackets else None
+        if ceiling is None or isinstance(threshold, tuple):
+            continue
+        over = threshold - ceiling if criterion.bound == "min" else ceiling - threshold
+        reached = over <= (APPROXIMATE_SLACK if measure in APPROXIMATE else ROUNDING)
+        where = "within" if reached else "is beyond"
+        said = f"{criterion.key} {threshold:g} {where} the ceiling {ceiling:.4f}"
+        (within if reached else beyond).append(said)
+    if beyond or within:
+        detail = ", ".join(beyond or within)
+        yield Finding(check="marks can be reached", ok=not beyond, detail=detail)
 
 
 def panel_of(instance: Instance) -> dict[str, Prediction]:

@@ -29,9 +29,10 @@ def check(
     """Check that a task is sound; exit status 4 if one is not.
 
     The same seed gives the same files, public files hold no answer, a trivial submission fails,
-    redrawn labels show in the target only, reference models stay below the ceiling, labels follow
-    their law, the leak test's z is standard normal over redraws, skill grows with data, the
-    experiment agent succeeds, and its score lies between floor and ceiling.
+    no mark is beyond the ceiling, redrawn labels show in the target only, reference models stay
+    below the ceiling, labels follow their law, the leak test's z is standard normal over redraws,
+    skill grows with data, the experiment agent succeeds, and its score lies between floor and
+    ceiling.
     """
     load_folders(tasks_dir)
     if bool(names) == all_:

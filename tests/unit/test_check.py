@@ -9,12 +9,20 @@ import pytest
 from tasks.check import check_task
 from tasks.check.agent import agent_succeeds, between
 from tasks.check.data import deterministic, no_answers, noise_stays_in_the_label, trivial_fails
-from tasks.check.laws import below_the_ceiling, labels_follow_the_law, skill_grows, z_is_normal
+from tasks.check.laws import (
+    below_the_ceiling,
+    labels_follow_the_law,
+    marks_can_be_reached,
+    skill_grows,
+    z_is_normal,
+)
+from tasks.grading import brackets
 from tasks.grading.prediction import Prediction
 from tasks.instance import Answers, Categorical, Contract, Instance, Seed, Table
 from tasks.outcome import Outcome
 from tasks.prepared import prepare
 from tasks.spec import Task
+from tasks.validator import hidden_side
 
 
 def task(criteria, task_type="classification", **data):
@@ -40,6 +48,7 @@ def test_a_sound_task_passes_every_check(tmp_path):
         ("deterministic", True),
         ("no answers in public", True),
         ("trivial fails", True),
+        ("marks can be reached", True),
         ("label noise stays in the label", True),
         ("panel below the ceiling: accuracy", True),
         ("labels follow the law", True),
@@ -64,6 +73,7 @@ def test_without_the_agent_only_the_quick_checks_are_made():
         "deterministic",
         "no answers in public",
         "trivial fails",
+        "marks can be reached",
         "label noise stays in the label",
         "panel below the ceiling: accuracy",
         "labels follow the law",
@@ -280,6 +290,37 @@ def test_a_mark_that_needs_no_features_is_found(tmp_path, criteria, ok, detail):
     ready = prepare(wanted, Seed.practice("t"))
     found = trivial_fails(wanted, ready.instance, tmp_path)
     assert (found.ok, found.detail) == (ok, detail)
+
+
+@pytest.mark.parametrize(
+    ("criteria", "ok", "detail"),
+    [
+        ({"min_r2": 0.99}, False, "min_r2 0.99 is beyond the ceiling 0.9"),
+        ({"min_r2": 0.8}, True, "min_r2 0.8 within the ceiling 0.9"),
+        ({"min_r2": 0.8, "max_mae": 0.001}, False, "max_mae 0.001 is beyond the ceiling "),
+    ],
+)
+def test_a_mark_beyond_the_ceiling_is_found(criteria, ok, detail):
+    wanted = task(criteria, "regression", n_samples=300, n_test=300)
+    (found,) = marks_can_be_reached(wanted, prepare(wanted, Seed.practice("t")).instance)
+    assert (found.check, found.ok) == ("marks can be reached", ok)
+    assert found.detail.startswith(detail)
+
+
+def test_a_mark_at_the_ceiling_itself_can_be_reached():
+    wanted = task({"min_r2": 0.5}, "regression", n_samples=300, n_test=300)
+    instance = prepare(wanted, Seed.practice("t")).instance
+    ceiling = brackets(wanted, hidden_side(instance))["r2"]["ceiling"]
+    for over, ok in ((0.0, True), (1e-4, False)):
+        at = task({"min_r2": ceiling + over}, "regression", n_samples=300, n_test=300)
+        assert [found.ok for found in marks_can_be_reached(at, instance)] == [ok]
+
+
+def test_where_no_law_is_known_any_mark_may_be_reached():
+    data = {"dataset_type": "bundled", "name": "penguins"}
+    wanted = task({"min_accuracy": 0.9999}, **data)
+    instance = prepare(wanted, Seed.practice("t")).instance
+    assert not list(marks_can_be_reached(wanted, instance))
 
 
 def trial(mark=None, *, reason="finished", success=True, grader_error=None):
