@@ -39,21 +39,25 @@ class TaskValidator:
             results_dir: Holds `submission.csv` or `predictions.csv`, figures, `insights.json` …
             seed: The seed of the data, or the number of a public one; by default the task's
                 public practice seed.
-            data_dir: A folder made with `--with-answers`; spares drawing the answers again.
+            data_dir: The data folder: one made with `--with-answers` spares drawing the answers
+                again, of another it is checked that it holds the draw of this seed.
 
         Raises:
-            InvalidInput: A folder is not what it should be.
+            InvalidInput: A folder is not what it should be, or holds another draw.
             GraderError: A custom evaluation failed.
         """
-        seed = Seed.of(seed)
+        draw, seed = draw_words(seed), Seed.of(seed)
         outputs = Outputs.at(Path(results_dir))
-        if data_dir is not None:
-            data = Path(data_dir)
+        data = None if data_dir is None else Path(data_dir)
+        if data is not None and datasets.has_answers(data):
             contract = datasets.read_contract(data)
             answers = datasets.read_private(data / "private", contract)
             hidden = Hidden(contract=contract, answers=answers)
         else:
-            hidden = hidden_side(datasets.draw(task, seed or Seed.practice(task.id)))
+            instance = datasets.draw(task, seed or Seed.practice(task.id))
+            if data is not None:
+                datasets.check_same(task, instance, data, draw)
+            hidden = hidden_side(instance)
         return self.grade(task, hidden, outputs, sealed=seed.sealed if seed else False)
 
     def grade(
@@ -116,6 +120,13 @@ def validator_for(task: Task) -> TaskValidator:
     if not isinstance(made, TaskValidator):
         raise InvalidTask(f"the validator of {task.task_type!r} is no TaskValidator: {made!r}")
     return made
+
+
+def draw_words(seed: Seed | int | None) -> str:
+    """Return what a message calls the draw of a seed."""
+    if isinstance(seed, int):
+        return f"seed {seed}"
+    return "the practice draw" if seed is None else "that of the seed given"
 
 
 def hidden_side(instance: Instance) -> Hidden:

@@ -135,7 +135,10 @@ def validate(
     n_samples: Samples = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="The data folder, if made with --with-answers; spares drawing it anew."),
+        typer.Option(
+            help="The data folder: checked to be of this draw; if made with --with-answers, its "
+            "answers are used."
+        ),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say what the columns mean.")] = False,
     tasks_dir: TasksDir = None,
@@ -143,18 +146,18 @@ def validate(
 ) -> None:
     """Grade results made on data from `generate-data`; exit status 1 if criteria are not met."""
     task = with_samples(find_task(task_id, tasks_dir), n_samples)
-    from tasks.instance import Seed
-    from tasks.validator import validator_for
+    from tasks import datasets
+    from tasks.validator import draw_words, validator_for
 
-    evaluation = validator_for(task).evaluate_task(
-        task, folder, seed=None if seed is None else Seed.public(seed), data_dir=data
-    )
+    evaluation = validator_for(task).evaluate_task(task, folder, seed=seed, data_dir=data)
+    own = data is not None and datasets.has_answers(data)
+    graded_on = f"the answers in {data}" if own else draw_words(seed)
     if json_:
-        console.out_json(evaluation.as_dict())
+        console.out_json({**evaluation.as_dict(), "graded_on": graded_on})
     else:
         from tasks.cli.report import print_evaluation
 
-        print_evaluation(evaluation, explain=explain)
+        print_evaluation(evaluation, explain=explain, graded_on=graded_on)
     if evaluation.submission and not evaluation.submission["valid"]:
         raise typer.Exit(4)
     if not evaluation.success:

@@ -21,8 +21,10 @@ leak z   how much better the predictions fit the realised labels than the law al
          is how often that would happen to an honest agent"""
 
 
-def print_evaluation(evaluation: Evaluation, *, explain: bool = False) -> None:
-    """Print measures, criteria and signs of trouble, then the verdict."""
+def print_evaluation(
+    evaluation: Evaluation, *, explain: bool = False, graded_on: str | None = None
+) -> None:
+    """Print measures, criteria and signs of trouble, then the verdict, and on which draw it is."""
     measured = {
         k: v for k, v in evaluation.scores.items() if isinstance(v, Mapping) and "skill" in v
     }
@@ -59,6 +61,8 @@ def print_evaluation(evaluation: Evaluation, *, explain: bool = False) -> None:
         console.out("- real data: its answers are public, so that they could have been looked up")
     console.out()
     console.out(f"{_verdict(evaluation)}   overall score {evaluation.overall_score:.3f}")
+    if graded_on is not None:
+        console.out(console.printable(f"graded on {graded_on}"))
     if explain:
         console.out(f"\n{EXPLANATION}")
 

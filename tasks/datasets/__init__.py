@@ -9,13 +9,16 @@ from tasks.datasets.folders import (
     write_private,
     write_public,
 )
+from tasks.datasets.same import check_same, has_answers
 from tasks.datasets.writer import fix_times, put_files
 
 __all__ = [
+    "check_same",
     "description",
     "digests",
     "draw",
     "fix_times",
+    "has_answers",
     "put_files",
     "read_contract",
     "read_private",

@@ -298,6 +298,24 @@ def test_validate_tells_success_failure_and_invalidity_by_status(cli, tmp_path, 
     assert report["scores"]["accuracy"]["skill"] == pytest.approx(0, abs=0.2)
 
 
+def test_validate_says_on_which_draw_and_refuses_the_data_of_another(cli, tmp_path):
+    name, folder = "regression_small", tmp_path / "made"
+    assert cli("generate-data", name, folder, "--seed", 5).status == 0
+    results = hand_in(tmp_path / "r", [(row["id"], 0) for row in rows(folder / "test.csv")])
+    assert cli("validate", name, results).out.endswith("graded on the practice draw\n")
+    of_seed = cli("validate", name, results, "--seed", 5, "--data", folder)
+    assert of_seed.out.endswith("graded on seed 5\n")
+    told = cli("validate", name, results, "--seed", 5, "--json")
+    assert json.loads(told.out)["graded_on"] == "seed 5"
+    refused = cli("validate", name, results, "--data", folder)
+    assert refused.status == 4
+    assert one_line(refused, "made holds another draw of regression_small than the practice draw")
+    assert cli("generate-data", name, folder, "--force", "--with-answers").status == 0
+    assert (
+        f"graded on the answers in {folder}" in cli("validate", name, results, "--data", folder).out
+    )
+
+
 def nearest(train, test, features):
     """Classes by the nearest class mean: honest, and better than nothing."""
     import numpy as np

@@ -69,7 +69,7 @@ def test_answers_may_be_read_from_a_data_folder(tmp_path):
     assert found.as_dict() == TaskValidator().evaluate_task(SMALL, results, seed=seed).as_dict()
 
 
-def test_a_data_folder_without_answers_is_refused(tmp_path):
+def test_a_folder_without_data_or_with_damaged_answers_is_refused(tmp_path):
     instance = datasets.draw(SMALL, Seed.public(7))
     results = submit_best(instance, tmp_path / "r")
     with pytest.raises(InvalidInput, match="no data folder"):
@@ -77,13 +77,61 @@ def test_a_data_folder_without_answers_is_refused(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     datasets.write_public(SMALL, instance, data)
-    with pytest.raises(InvalidInput, match="--with-answers"):
-        TaskValidator().evaluate_task(SMALL, results, data_dir=data)
     (data / "private").mkdir()
     for damage in (b"", b"PK\x03\x04 cut short", b"\x80\x04."):
         (data / "private" / "answers.npz").write_bytes(damage)
         with pytest.raises(InvalidInput):
             TaskValidator().evaluate_task(SMALL, results, data_dir=data)
+
+
+def written(instance, folder, *, task=SMALL, form="csv"):
+    folder.mkdir()
+    datasets.write_public(task, instance, folder, table_format=form)
+    return folder
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_data_folder_without_answers_must_hold_the_draw_of_the_seed(tmp_path, form):
+    instance = datasets.draw(SMALL, Seed.public(5))
+    results = submit_best(instance, tmp_path / "r")
+    data = written(instance, tmp_path / "data", form=form)
+    (data / "train.parquet").touch()  # an agent's own copy says nothing of the draw
+    datasets.write_public(SMALL, instance, data, table_format=form)
+    (data / "notes.txt").write_text("mine")
+    (data / "description.md").write_text("the words of an earlier release")
+    found = TaskValidator().evaluate_task(SMALL, results, seed=5, data_dir=data)
+    assert found["overall_score"] == pytest.approx(1.0)
+    other = rf"data holds another draw of t than the practice draw \(test.{form} differs\): pass "
+    with pytest.raises(InvalidInput, match=other + "the --seed it was made with"):
+        TaskValidator().evaluate_task(SMALL, results, data_dir=data)
+    with pytest.raises(InvalidInput, match="than seed 6"):
+        TaskValidator().evaluate_task(SMALL, results, seed=6, data_dir=data)
+
+
+def test_another_number_of_rows_is_another_draw(tmp_path):
+    data = written(datasets.draw(SMALL, Seed.practice("t")), tmp_path / "data")
+    results = submit_best(datasets.draw(SMALL, Seed.practice("t")), tmp_path / "r")
+    larger = task(n_samples=120, n_test=200)
+    with pytest.raises(InvalidInput, match="--n-samples"):
+        TaskValidator().evaluate_task(larger, results, data_dir=data)
+    (data / "test.csv").unlink()
+    with pytest.raises(InvalidInput, match=r"test.csv differs"):
+        TaskValidator().evaluate_task(SMALL, results, data_dir=data)
+
+
+def test_images_in_a_data_folder_are_compared_too(tmp_path):
+    wanted = task(
+        "deep_learning",
+        {"min_accuracy": 0.5},
+        dataset_type="image_classification",
+        n_samples=100,
+        n_test=100,
+    )
+    data = written(datasets.draw(wanted, Seed.public(1)), tmp_path / "data", task=wanted)
+    (tmp_path / "r").mkdir()
+    TaskValidator().evaluate_task(wanted, tmp_path / "r", seed=1, data_dir=data)
+    with pytest.raises(InvalidInput, match="another draw"):
+        TaskValidator().evaluate_task(wanted, tmp_path / "r", seed=2, data_dir=data)
 
 
 def test_results_must_be_a_folder(tmp_path):
