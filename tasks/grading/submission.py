@@ -260,11 +260,18 @@ def _classes(columns: dict[str, Column], rows: _Rows, contract: Contract) -> Pre
         if bad.any():
             wanted = ", ".join(contract.classes[:10])
             wrong = f"{contract.target}: {rows.first(bad, column.show)}; classes: {wanted}"
+            wrong += _whole(column.show(int(bad.argmax())).strip("'"), contract)
             raise _Invalid(_problem("E11", wrong))
         codes = rows.arranged(codes)
     if f"proba_{contract.classes[0]}" in columns:
         p = rows.arranged(_probabilities(columns, rows, contract))
     return Prediction(codes=codes, p=p)
+
+
+def _whole(cell: str, contract: Contract) -> str:
+    """Say how a class is written that somebody wrote as a float: pandas does where cells miss."""
+    name = cell.removesuffix(".0")
+    return f"; write {name}, not {cell}" if name != cell and name in contract.classes else ""
 
 
 def _label_sets(columns: dict[str, Column], rows: _Rows, contract: Contract) -> Prediction:

@@ -582,11 +582,21 @@ def test_e11_unknown_classes(tmp_path, cell):
     )
 
 
-@pytest.mark.parametrize("cell", ["1.0", "01", "2", "-1", "True"])
+@pytest.mark.parametrize("cell", ["01", "2", "2.0", "-1", "True", "1.00", ".0"])
 def test_e11_numbered_classes_are_written_as_in_the_training_table(tmp_path, cell):
     said = refused(tmp_path, NUMBERED, table("id,target", cell))
     assert said.endswith("; classes: 0, 1")
     assert said.startswith("E11")
+
+
+def test_e11_classes_written_as_floats_are_told_how_to_be_written(tmp_path):
+    said = refused(tmp_path, NUMBERED, table("id,target", "1.0"))
+    assert said.startswith("E11: target: 20 rows are wrong, first '1.0'")
+    assert said.endswith("; classes: 0, 1; write 1, not 1.0")
+    frame = pl.DataFrame({"id": IDS, "target": pl.Series([0.0, 1.0] * 10)})
+    frame.write_parquet(tmp_path / "submission.parquet")
+    (tmp_path / "submission.csv").unlink()
+    assert refused(tmp_path, NUMBERED).endswith("; classes: 0, 1; write 0, not 0.0")
 
 
 @pytest.mark.parametrize("kind", [pl.Float64, pl.Boolean])
