@@ -27,6 +27,9 @@ DOOR_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 NO_DEPS = "requirements-no-deps.txt"
 """Beside the file of packages: those that are installed without what they say they need."""
 
+HOLDER = "defaults"
+"""The entry that holds YAML anchors in the configs of MLE-bench's agents, and is no agent."""
+
 log = logging.getLogger(__name__)
 
 _KEYS = frozenset(
@@ -118,8 +121,11 @@ def from_function(function: Callable[[], object]) -> AgentSpec:
 
 
 def names(agents_dir: Path | None = None) -> list[str]:
-    """Return the ids of all agents below `agents_dir`, by default the shipped ones."""
-    return sorted(_entries_below(agents_dir or SHIPPED))
+    """Return the ids of all agents below `agents_dir`, by default the shipped ones.
+
+    `defaults`, which others are merged from, can be loaded as in MLE-bench and is not among them.
+    """
+    return sorted(_entries_below(agents_dir or SHIPPED).keys() - {HOLDER})
 
 
 def load(name: str, agents_dir: Path | None = None) -> AgentSpec:

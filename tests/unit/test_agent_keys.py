@@ -283,6 +283,12 @@ def test_a_check_says_what_an_agent_did(cli, mine, tmp_path):
         assert words in ended.out
 
 
+def test_the_shipped_custom_agent_does_a_task_that_no_registry_knows(cli):
+    ended = cli("agents", "check", "custom_agent", "--runtime", "process")
+    assert ended.status == 0, ended.out
+    assert "agent | tiny: Tiny: target = " in ended.out
+
+
 @pytest.mark.parametrize(
     ("script", "status", "words"),
     [

@@ -119,9 +119,14 @@ def test_a_start_file_with_the_line_ends_of_windows_is_refused(folder, tmp_path)
 
 
 def test_only_entries_that_start_something_are_agents(mle_bench):
-    assert agents.names(mle_bench) == ["defaults", "mine", "mine/dev"]
+    assert agents.names(mle_bench) == ["mine", "mine/dev"]
     with pytest.raises(UnknownName, match=r"no agent 'mien' in .*; did you mean 'mine'"):
         agents.load("mien", mle_bench)
+
+
+def test_the_holder_of_anchors_is_not_listed_and_loads_as_in_mle_bench(mle_bench):
+    assert "defaults" not in agents.names()
+    assert agents.load("defaults", mle_bench).command == ("start.sh",)
 
 
 def test_the_shipped_agent_is_there():
