@@ -271,6 +271,8 @@ def _all_bad(n: int, kind: Any) -> tuple[NDArray[Any], Bad]:
 def _labels(data: bytes) -> TextTable | None:
     """Read a table of ids and labels; None where it is another or an odd one."""
     first, _, body = data.partition(b"\n")
+    if b"\r" in first:
+        return None
     whole = lru_cache(maxsize=1)(lambda: _large(data))
     columns = two_columns(body, lambda index: whole().column(index))
     header = tuple(first.decode().split(",")) if first.isascii() and b'"' not in first else ()
@@ -282,6 +284,12 @@ def _labels(data: bytes) -> TextTable | None:
 def _large(data: bytes) -> TextTable:
     import polars as pl
 
+    if b'"' not in data:  # as the reader of small files sees lines; within quotes they are text
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if b"\n\n" in data:
+            data = re.sub(rb"\n{2,}", b"\n", data)
+        data += b"" if data.endswith(b"\n") else b"\n"
     first, _, body = data.partition(b"\n")
     header = _small(first).header
     body = body.lstrip(b"\r\n")  # polars takes the width from the first line

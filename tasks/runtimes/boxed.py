@@ -15,7 +15,7 @@ from time import monotonic, sleep
 
 from tasks.runtimes import procfs
 from tasks.runtimes.cgroups import Group
-from tasks.runtimes.supervisor import SETTLING_S, Supervisor
+from tasks.runtimes.supervisor import SETTLING_S, Supervisor, hurry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,8 +156,11 @@ class BoxSupervisor(Supervisor):
         """Kill the first process, and thereby all, at once; then see that it was all."""
         self.hear()
         if not self.childless and self.init:
+            self.count(procfs.descendants([os.getpid()]))
             process = procfs.read(f"/proc/{self.init}/stat")
             if process and procfs.Process(process).parent in {self.main, os.getpid()}:
+                hurry(self.init)  # it has to run to die, and the others after it
+                hurry(self.main)
                 procfs.signal_all([self.init], signal.SIGKILL)
             procfs.signal_all([self.main], signal.SIGCONT)
             self._wait_childless(1.0)

@@ -23,7 +23,7 @@ _LISTED = os.path.exists("/proc/thread-self/children")  # noqa: PTH110 - pathlib
 class Process:
     """One row of /proc."""
 
-    __slots__ = ("group", "memory", "parent", "session", "started", "stopped", "zombie")
+    __slots__ = ("group", "memory", "parent", "session", "started", "stopped", "ticks", "zombie")
 
     def __init__(self, stat: bytes) -> None:
         """Parse /proc/PID/stat; the name in it may hold anything, brackets too."""
@@ -33,6 +33,8 @@ class Process:
         self.parent = int(fields[1])
         self.group = int(fields[2])
         self.session = int(fields[3])
+        self.ticks = int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])
+        """CPU time of its own and of its dead children, in hundredths of a second as a rule."""
         self.started = int(fields[19])
         self.memory = int(fields[21]) * _PAGE
 

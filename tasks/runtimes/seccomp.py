@@ -78,6 +78,7 @@ X86_ONLY: Final = {
 
 CLONE: Final = (56, 220)
 SOCKET: Final = (41, 198)
+SOCKETPAIR: Final = (53, 199)
 CLONE3: Final = 435
 
 FAMILIES: Final = (1, 2, 10, 16)
@@ -125,7 +126,8 @@ def program(machine: str | None = None) -> bytes:
         (_ANY_BIT, 0, 1, _NEW_NAMESPACES),
         (_RETURN, 0, 0, _FAIL | errno.EPERM),
         (_RETURN, 0, 0, _ALLOW),
-        (_EQUAL, 0, len(FAMILIES) + 2, SOCKET[column]),
+        (_EQUAL, 1, 0, SOCKET[column]),
+        (_EQUAL, 0, len(FAMILIES) + 2, SOCKETPAIR[column]),
         (_LOAD, 0, 0, _FIRST_ARGUMENT),
     ]
     for left, family in zip(range(len(FAMILIES), 0, -1), FAMILIES, strict=True):

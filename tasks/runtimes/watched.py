@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from tasks.errors import InfrastructureError
 from tasks.outcome import Limits, Mechanisms, Outcome
-from tasks.runtimes import procfs, supervisor
+from tasks.runtimes import cgroups, procfs, supervisor
 from tasks.runtimes.base import Cancel
 from tasks.runtimes.guard import GUARD, bury, hurried
 from tasks.runtimes.log import PIPE_BYTES, RunLog
@@ -92,7 +92,12 @@ class Watched:
     def __init__(self, request: "supervisor.Request", mark: str, log: RunLog) -> None:
         self.mark = mark
         self.log = log
-        self.boxed = request["box"] is not None
+        box = request["box"]
+        self.boxed = box is not None
+        self.groups = (
+            [f"{parent}/{box['group']}" for parent in box["groups"].values()] if box else []
+        )
+        """Control groups that the supervisor makes and removes."""
         self.known: dict[int, int] = {}
         """Start times of the processes the supervisor has told of, by number."""
         self.result: dict[str, Any] | None = None
@@ -190,8 +195,11 @@ class Watched:
         stopped = late and procfs.Process(procfs.read(f"/proc/{self.process.pid}/stat")).stopped
         seconds = monotonic() - self.started  # what follows is our time, not the command's
         killed, swept = self._without_supervisor()
-        crashed = status > 0 or self.boxed  # from within a box nobody reaches a supervisor
-        what = "failed" if crashed else "was stopped" if late else "was killed"
+        # From within a box nobody reaches a supervisor; but one can take the cores from it, and
+        # when it is late the command's time is over, whatever took it.
+        crashed = status > 0 or (self.boxed and not late)
+        what = "was stopped" if stopped else "was late" if late else "was killed"
+        what = "failed" if crashed else what
         reason = "cancelled" if asked else "timed out" if late else "agent error"
         detail = f"the supervisor of the command {what}"
         return {
@@ -228,6 +236,8 @@ class Watched:
                 if not found and not any(self._adopted()):
                     strays = self._strays()
                     swept = not strays
+        for folder in self.groups:
+            cgroups.removed(folder)
         return len(killed - {self.process.pid}), swept
 
     def _left(self, strays: dict[int, procfs.Process]) -> dict[int, procfs.Process]:

@@ -100,6 +100,16 @@ def test_no_control_group_is_left_behind_and_those_left_by_the_dead_are_found(wo
     assert lost.remove()
 
 
+def test_the_time_of_a_box_that_is_killed_is_counted(workspace):
+    busy = (
+        "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork()\nwhile 1: pass"
+    )
+    command = [sys.executable, "-I", "-S", "-c", busy]
+    outcome = BubblewrapRuntime().run(command, workspace, ENV, Limits(time_s=3, grace_s=0))
+    assert outcome.reason == "timed out"
+    assert outcome.cpu_seconds > 0.5
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root becomes somebody else")
 def test_started_by_root_the_command_is_a_user_of_its_own(workspace):
     script = "echo $$ > pid; cat /proc/self/uid_map > map; touch mine; id -u > id"

@@ -61,6 +61,20 @@ time.sleep(60)
         reason="timed out",
     ),
     Attack(
+        id="out-busy",
+        threat="M3",
+        script="""
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for _ in range(200):
+    if os.fork() == 0:
+        os.setsid()  # a share of the cores of its own
+        while True: pass
+while True: time.sleep(1)
+""",
+        limits=_SHORT,
+        reason="timed out",
+    ),
+    Attack(
         id="out-many",
         threat="M3",
         script="""

@@ -24,6 +24,26 @@ os.link("own", "../code/own")
 """,
     ),
     Attack(
+        id="output-taken-names",
+        threat="M5",
+        script="""
+os.mkdir("../submission/.marked")
+open("../submission/.marked/submission.csv", "w").write("x")
+for dashes in range(248): os.mkdir("../submission/unmarked" + "-" * dashes)
+deep = "../logs"
+for _ in range(16): deep += "/" + "\\x1b[2J" + "n" * 245
+os.makedirs(deep[:3900])
+""",
+    ),
+    Attack(
+        id="output-many-steps",
+        threat="M5",
+        script="""
+said = '{"role":"assistant","content":"' + "x" * 4000 + '","extra":{"actions":[' + ",".join(["{}"] * 300000) + "]}}"
+open("../logs/trajectory.json", "w").write('{"messages":[' + said + "]}")
+""",
+    ),
+    Attack(
         id="output-special",
         threat="M5",
         script="""
