@@ -31,7 +31,9 @@ from tasks.trial import Trial, reveal
 from tasks.validator import TaskValidator, hidden_side
 from tasks.workspace import Workspace
 
-Verdict = Literal["reproduced", "suspicious", "cannot tell", "nothing to compare", "refused"]
+Verdict = Literal[
+    "reproduced", "suspicious", "no code", "cannot tell", "nothing to compare", "refused"
+]
 
 REDRAWN: Mapping[bool, str] = {
     True: "new splits of the same real rows: what is known of them by heart survives it",
@@ -102,7 +104,7 @@ class Replayed:
 
     @property
     def flagged(self) -> bool:
-        """Whether the submission is better than what its code makes, or has no code."""
+        """Whether the submission is better than what its code makes."""
         return self.verdict == "suspicious"
 
     def as_dict(self) -> dict[str, Any]:
@@ -185,7 +187,7 @@ class Replayer:
         solution = solutions.find(opened.workspace.outputs)
         if solution is None:
             said = "no code was left that makes the submission (code/solution.py, or a notebook)"
-            return replace(found, verdict="suspicious", findings=[said])
+            return replace(found, verdict="no code", findings=[said])
         found = replace(found, solution=solution.name, sha256=solution.sha256)
         try:
             return _Again(self, opened, solution, found, submitted).run()

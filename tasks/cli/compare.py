@@ -134,6 +134,8 @@ def _regime(row: "Row") -> Iterator[str]:
         yield f"{told} of {row.n} results with --feedback validation, {row.queries} queries"
     if row.suspicious:
         yield f"{row.suspicious} of {row.n} results are not borne out by a replay of their code"
+    if row.no_code:
+        yield f"{row.no_code} of {row.n} results left no code to replay"
 
 
 def _counted(reasons: Mapping[str, int]) -> str:

@@ -58,7 +58,8 @@ def replay(
     """Run saved solutions again, on the same and on fresh data; exit status 1 if one is suspicious.
 
     A solution is code/solution.py, AIDE's best_solution.py, or a notebook; it runs in a fresh
-    sandbox without network or model. What comes of it is kept in the report under `replay`.
+    sandbox without network or model. What comes of it is kept in the report under `replay`; a trial
+    that left none is `no code`, which is not suspicious.
     """
     from tasks.comparison.records import trial_folders
     from tasks.replay import Replayer

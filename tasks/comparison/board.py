@@ -41,6 +41,8 @@ class Row:
     """How often it was, in all results."""
     suspicious: int = 0
     """Results that a replay of their code does not bear out."""
+    no_code: int = 0
+    """Results that were to be replayed and left no code."""
     beats: Sequence[str] = ()
     """Agents that it is known to beat, after correction for all pairs."""
     beaten_by: Sequence[str] = ()
@@ -141,6 +143,7 @@ def _row(
         feedback=dict(Counter(one.feedback for one in counted)),
         queries=sum(one.queries for one in counted),
         suspicious=sum(one.replay == "suspicious" for one in counted),
+        no_code=sum(one.replay == "no code" for one in counted),
         beats=beats,
         beaten_by=beaten_by,
     )

@@ -98,9 +98,9 @@ def test_predictions_known_by_heart_are_suspicious(trial):
     assert max(rerun.skill for rerun in found.fresh) < found.submitted["skill"] - 0.1
 
 
-def test_a_submission_without_code_is_suspicious(trial):
+def test_a_submission_without_code_is_neither_reproduced_nor_suspicious(trial):
     found = replayed(trial(CENTRES))
-    assert found.flagged
+    assert (found.verdict, found.flagged) == ("no code", False)
     assert found.solution is None
     assert "no code was left" in found.findings[0]
 
@@ -226,6 +226,18 @@ def test_the_command_line_prints_both_skills_and_ends_with_1_where_it_is_suspici
     assert "REPLAY: suspicious (an honest one once in 100, at most)" in done.out
     again = cli("replay", tmp_path / "runs", "--seeds", "1", "--json")
     assert json.loads(again.out)["counts"] == {"suspicious": 1}
+
+
+def test_trials_without_code_are_counted_apart_and_no_failure(cli, trial, tmp_path):
+    trial(CENTRES)
+    trial(CENTRES)
+    done = cli("replay", tmp_path / "runs")
+    assert done.status == 0
+    assert done.out.splitlines()[-1] == "2 no code"
+    assert "REPLAY: no code\n" in done.out
+    board = cli("leaderboard", tmp_path / "runs").out
+    assert "2 of 2 results left no code to replay" in board
+    assert "borne out" not in board
 
 
 def test_a_changed_trial_is_refused(cli, trial, tmp_path):

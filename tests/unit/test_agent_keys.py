@@ -141,7 +141,8 @@ def mine(tmp_path):
 
 def test_every_agent_of_mle_benchs_four_configs_loads(mle_bench, caplog):
     found = {name: agents.load(name, mle_bench) for name in agents.names(mle_bench)}
-    assert {name.partition("/")[0] for name in found} == {*CONFIGS, "defaults"}
+    assert {name.partition("/")[0] for name in found} == set(CONFIGS)
+    assert agents.load("defaults", mle_bench).folder is not None
     assert found["dummy"].command == ("start.sh",)
     assert found["aide"].command[-1] == "agent.steps=500"
     assert "copy_data=False" in found["aide"].command
