@@ -65,7 +65,7 @@ time.sleep(60)
         threat="M3",
         script="""
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-for _ in range(200):
+for _ in range(60):
     if os.fork() == 0:
         os.setsid()  # a share of the cores of its own
         while True: pass
