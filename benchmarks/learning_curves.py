@@ -116,9 +116,7 @@ Measured by `python -m benchmarks.learning_curves`: mean skill (and range) over 
 of scikit-learn as they come, by the rows they learn from; 4,000 hidden rows. 0 is the floor and 1
 the ceiling. `linear` sees text as word counts and images as flat pixels, no model of these looks
 at a second table, and of series (rows are steps of each of four) they see values of one to four
-horizons before, of the latest 100,000 rows. Fewer than twelve seeds are told. Text, images and
-several tables were measured at the two smaller sizes before their ceilings were met as closely as
-they now are (0.002; they were off by 0.004 at most).
+horizons before, of the latest 100,000 rows.
 
 {table}
 """
