@@ -36,7 +36,8 @@ the best predictor that looks at no feature, the **agent** the shipped experimen
 (agent - floor) / (ceiling - floor), **default** that of a default pipeline: a linear model of
 scikit-learn as it comes (series by lagged values, images by their pixels, texts by counts of
 words), or, of an analysis, the claims that a profile of the columns and their correlations suggest.
-`difficulty` is the difference of the two: 0.1 or more is medium, 0.2 or more hard.
+A label promises at least so large a difference of the two, the headroom: `medium` 0.1, `hard` 0.2;
+`easy` promises nothing.
 [Scoring](scoring.md) explains the numbers; `aexp show ID` has the whole task, `aexp calibrate ID`
 measures one again.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.cli import app
 from tests.conftest import ROOT
 
 PAGES = [
@@ -122,3 +123,10 @@ def test_the_catalogue_page_is_made_from_the_tasks_as_they_are():
     shipped = TaskRegistry(TEMPLATES).list_tasks()
     made = page(json.loads(CATALOGUE.read_text(encoding="utf-8")), shipped)
     assert (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8") == made
+
+
+def test_the_table_of_commands_has_them_all():
+    table = (ROOT / "tasks" / "README.md").read_text(encoding="utf-8")
+    rows = [line.partition("`")[2].split()[0] for line in table.splitlines() if line[:3] == "| `"]
+    missing = {*app.COMMANDS, *app.GROUPS} - {row.strip("`") for row in rows}
+    assert not missing
