@@ -66,6 +66,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"; known: {listed}" if names else ""
 
 
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """Return `1 agent` or `2 agents`; `many` where that is not the word with an s."""
+    return f"{n:,} {one if n == 1 else many or f'{one}s'}"
+
+
 def brief(value: object) -> str:
     """Return a value as a message shows it: printable, on one line, cut where it is long."""
     short = reprlib.Repr()

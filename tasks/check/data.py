@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tasks import datasets, grading
 from tasks.check.finding import Finding
 from tasks.datasets.writer import sample_submission, write_table
+from tasks.errors import counted
 from tasks.grading import Hidden, Outputs
 from tasks.instance import Blob, Instance, Seed, Streams, Table, class_names
 from tasks.prepared import Prepared, prepare
@@ -40,7 +41,7 @@ def deterministic(ready: Prepared, folder: Path) -> Finding:
         return Finding(check="deterministic", ok=False, detail=f"differ: {', '.join(changed)}")
     if ready.instance.public and first == other:
         return Finding(check="deterministic", ok=False, detail="another seed gives the same data")
-    detail = f"{len(first)} files, the same for the same seed only"
+    detail = f"{counted(len(first), 'file')}, the same for the same seed only"
     return Finding(check="deterministic", ok=True, detail=detail)
 
 
@@ -71,7 +72,9 @@ def no_answers(instance: Instance) -> Finding:
     if contract.kind == "classes" and spread > 0:
         z = abs(np.corrcoef(contract.ids, labels)[0, 1]) * np.sqrt(len(labels))
         bad += [f"{contract.id_column} (z = {z:.1f})"] if z > ID_Z else []
-    detail = f"found in: {', '.join(bad)}" if bad else f"{len(columns)} columns looked at"
+    detail = (
+        f"found in: {', '.join(bad)}" if bad else f"{counted(len(columns), 'column')} looked at"
+    )
     return Finding(check="no answers in public", ok=not bad, detail=detail)
 
 

@@ -20,7 +20,7 @@ from tasks.cli.gateway import (
     models_named,
 )
 from tasks.cli.options import Json
-from tasks.errors import MissingPart
+from tasks.errors import MissingPart, counted
 
 if TYPE_CHECKING:
     from tasks.agents import AgentSpec
@@ -173,14 +173,15 @@ def _findings(trial: "Trial") -> Iterator[str]:
     used = console.size(outcome.peak_memory_bytes)
     yield f"used: {outcome.cpu_seconds:.1f} s of CPU, {used} of memory"
     if outcome.killed_processes:
-        yield f"left running: {outcome.killed_processes} processes, which were killed"
+        killed = counted(outcome.killed_processes, "process", "processes")
+        yield f"left running, and killed: {killed}"
     if trial.model is not None:
         yield model_words(trial.model)
     yield f"printed: {outcome.log_bytes:,} bytes"
     for line in _last_lines(trial.workspace.log_file):
         yield f"  agent | {line}"
     left = sorted(p for p in trial.workspace.outputs.rglob("*") if p.is_file())
-    yield f"left: {len(left)} files"
+    yield f"left: {counted(len(left), 'file')}"
     for path in left[:20]:
         name = console.printable(os.path.relpath(path, trial.workspace.outputs))
         yield f"  {name} ({console.size(path.stat().st_size)})"

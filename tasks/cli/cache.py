@@ -8,7 +8,7 @@ import typer
 from tasks.cli import console
 from tasks.cli.options import Json, parse_size
 from tasks.cli.suite_view import duration
-from tasks.errors import UsageError
+from tasks.errors import UsageError, counted
 
 app = typer.Typer(
     name="cache",
@@ -38,7 +38,7 @@ def list_entries(*, json_: Json = False) -> None:
     if rows:
         console.table(("KEY", "TASK", "SIZE", "UNUSED FOR"), rows)
     total = console.size(sum(one.n_bytes for one in found))
-    console.out(f"{len(found)} instances, {total}, in {cache.place()}")
+    console.out(f"{counted(len(found), 'instance')}, {total}, in {cache.place()}")
 
 
 @app.command()
@@ -71,4 +71,4 @@ def prune(
     if json_:
         console.out_json({"removed": len(gone), "bytes": freed})
         return
-    console.out(f"removed {len(gone)} instances, {console.size(freed)}")
+    console.out(f"removed {counted(len(gone), 'instance')}, {console.size(freed)}")

@@ -12,7 +12,7 @@ import typer
 from tasks.cli import console
 from tasks.cli.options import Json
 from tasks.cli.tables import GREYED, LEGEND, Cell, Format, TableFormat, interval, show
-from tasks.errors import UnknownName, UsageError, suggestion
+from tasks.errors import UnknownName, UsageError, counted, suggestion
 
 if TYPE_CHECKING:
     from tasks.comparison.board import Board, Row
@@ -95,7 +95,7 @@ def _cells(row: "Row", board: "Board", *, asked: bool) -> list[Cell]:
         row.skill,
         *passes,
         sum(row.infrastructure.values()),
-        *([f"{row.queries} queries"] if asked else []),
+        *([counted(row.queries, "query", "queries")] if asked else []),
         beaten,
     ]
 
@@ -118,7 +118,7 @@ def _notes(board: "Board", trials: "Trials", medals: Mapping[str, object]) -> No
             "are over different tasks, `beats` is over common ones"
         )
     if trials.replaced:
-        console.out(f"{trials.replaced} results were replaced by later attempts")
+        console.out(f"{counted(trials.replaced, 'result')} replaced by later attempts")
     if board.pairs_tested:
         console.out(f"{board.pairs_settled} of {board.pairs_tested} pairs of agents are settled")
     for agent, numbers in medals.items():
@@ -131,7 +131,8 @@ def _regime(row: "Row") -> Iterator[str]:
     if row.practice:
         yield f"{row.practice} for practice (--feedback score), left out"
     if told := row.n - row.feedback.get("none", 0):
-        yield f"{told} of {row.n} results with --feedback validation, {row.queries} queries"
+        asked = counted(row.queries, "query", "queries")
+        yield f"{told} of {row.n} results with --feedback validation, {asked}"
     if row.suspicious:
         yield f"{row.suspicious} of {row.n} results are not borne out by a replay of their code"
     if row.no_code:
@@ -154,7 +155,7 @@ def _medals(records: "Sequence[Record]") -> dict[str, str]:
     folders = {task.id: task.folder for task in registry.list_tasks()}
     return {
         agent: f"any medal {found.mean:.1f} ± {found.standard_error:.1f} % (mean ± SEM, "
-        f"{found.seeds} seeds of {found.competitions} tasks)"
+        f"{counted(found.seeds, 'seed')} of {counted(found.competitions, 'task')})"
         for agent, found in medals.headlines(records, folders).items()
     }
 
@@ -234,14 +235,15 @@ def _labels(names: tuple[str, str], sides: "Sequence[Sequence[Record]]") -> tupl
 
 def _print_comparison(found: "Comparison") -> None:
     shared = {
-        "instance": f"{found.pairs} pairs of trials on the same instances",
+        "instance": f"{counted(found.pairs, 'pair')} of trials on the same instances",
         "task": "no common instance: trials on the same tasks, each on its own instances",
         "nothing": "no task in common",
     }[found.matched]
     console.out(
         f"{console.printable(found.a.label)} (A) and {console.printable(found.b.label)} (B)"
     )
-    console.out(f"{shared}; {found.tasks} tasks of {found.families} families")
+    families = counted(found.families, "family", "families")
+    console.out(f"{shared}; {counted(found.tasks, 'task')} of {families}")
     console.out()
     for name, side in (("A", found.a), ("B", found.b)):
         _print_side(name, side)
@@ -265,7 +267,7 @@ def _print_side(name: str, side: "Side") -> None:
     if told := sum(side.feedback.values()) - side.feedback.get("none", 0):
         words.append(f"{told} with --feedback validation")
     words += [f"{side.without_partner} without a partner"] if side.without_partner else []
-    console.out(f"{name}: {side.trials} trials, {'; '.join(words)}")
+    console.out(f"{name}: {counted(side.trials, 'trial')}, {'; '.join(words)}")
 
 
 def _print_part(name: str, part: "Part", unit: str) -> None:
@@ -365,7 +367,7 @@ def power(
             f"{spread.interaction:.3f}, of tasks {spread.task:.3f}; {spread.failures:.0%} fail"
         )
         listed = ", ".join(f"{level:.2g}" for level in levels)
-        console.out(f"looking {looks} times: stop at p ≤ {listed} (O'Brien and Fleming)")
+        console.out(f"looking {counted(looks, 'time')}: stop at p ≤ {listed} (O'Brien and Fleming)")
 
 
 def _spread(

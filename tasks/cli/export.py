@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from tasks import registry
+from tasks import plugins, registry
 from tasks.cli import console
 from tasks.cli.options import TasksDir, load_folders
 from tasks.cli.tracking import export_to
-from tasks.errors import UsageError
+from tasks.errors import UnknownName, UsageError, counted, suggestion
 
 TABLES = ("parquet", "csv")
 
@@ -24,7 +24,8 @@ def export(
     ] = None,
     *,
     to: Annotated[
-        str, typer.Option("--to", help="mlebench, parquet or csv; a tracker: mlflow or wandb.")
+        str,
+        typer.Option("--to", help="csv, parquet or mlebench; a tracker: mlflow, trackio or wandb."),
     ],
     tasks_dir: TasksDir = None,
 ) -> None:
@@ -34,6 +35,9 @@ def export(
     MLE-bench ranks every task on a leaderboard; a task without one gets a synthetic one, evenly
     spread over skill. Trials that are nobody's result are left out and listed in aexp.json.
     """
+    trackers = plugins.names("tracker")
+    if ":" not in to and to not in {"mlebench", *TABLES, *trackers}:
+        raise UnknownName(f"no format {to!r}{suggestion(to, ['mlebench', *TABLES, *trackers])}")
     if to not in ("mlebench", *TABLES):
         export_to(to, place, folder)
         return
@@ -57,8 +61,8 @@ def export(
         left_out = f"; {group.left_out} left out" if group.left_out else ""
         console.out(
             f"  {console.printable(group.agent)}: any medal {medal.mean:.1f} ± "
-            f"{medal.standard_error:.1f} % (mean ± SEM, {group.seeds} seeds), "
-            f"{group.runs} runs{left_out}"
+            f"{medal.standard_error:.1f} % (mean ± SEM, {counted(group.seeds, 'seed')}), "
+            f"{counted(group.runs, 'run')}{left_out}"
         )
     for agent in sorted({one.agent for one in trials.records} - {group.agent for group in groups}):
         console.say(f"left out: {console.printable(agent)}, of which no trial is a result")

@@ -3,7 +3,9 @@
 import typer
 
 from tasks.cli import console
-from tasks.cli.suite import RUNS, Out, StoreUrl
+from tasks.cli.suite import Out, StoreUrl
+from tasks.cli.suite_view import RUNS
+from tasks.errors import counted
 
 app = typer.Typer(
     name="index",
@@ -24,4 +26,4 @@ def rebuild(out: Out = RUNS, store: StoreUrl = None) -> None:
     from tasks.store.rebuild import rebuild as make_anew
 
     count = make_anew(out.absolute(), store)
-    console.out(f"{out}: {count} suites")
+    console.out(f"{out}: {counted(count, 'suite')}")

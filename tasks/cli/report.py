@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cli import console
+from tasks.errors import counted
 from tasks.grading import Evaluation
 
 EXPLANATION = """\
@@ -54,7 +55,7 @@ def print_evaluation(
     for claim in evaluation.shown.get("claims", ()):
         console.out(f"- claim {claim['type']}: {claim['verdict']}")
     if prose := evaluation.shown.get("report"):
-        console.out(f"- report.md: {len(prose)} lines, kept and not scored")
+        console.out(f"- report.md: {counted(len(prose), 'line')}, kept and not scored")
     if (z := evaluation.integrity.get("leak_z")) is not None:
         console.out(f"- leak z: {z:+.2f} ({_alarm(evaluation.integrity)})")
     if evaluation.integrity.get("lookup_possible"):

@@ -11,9 +11,9 @@ import typer
 from tasks.cli import console, tracking
 from tasks.cli.gateway import KeyEnv, Loose, Models, PriceTable, Upstreams
 from tasks.cli.options import Json
-from tasks.cli.suite_view import duration
-from tasks.cli.suite_work import How, open_store, show, work, workers_of
-from tasks.errors import InvalidInput, UnknownName, UsageError, suggestion
+from tasks.cli.suite_view import RUNS, duration
+from tasks.cli.suite_work import How, elsewhere, open_store, show, work, workers_of
+from tasks.errors import InvalidInput, UnknownName, UsageError, counted, suggestion
 
 if TYPE_CHECKING:
     from tasks.store.folders import SuiteFolder
@@ -56,7 +56,6 @@ MaxCost = Annotated[
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first trial that fails.")]
 ExecutorName = Annotated[str, typer.Option("--executor", help="Where trials run.")]
-RUNS = Path("runs")
 
 
 @app.command()
@@ -357,7 +356,8 @@ def show_difference(
     counts = found.counts
     console.out(", ".join(f"{verdict} {count}" for verdict, count in counts.items()))
     if found.dropped:
-        console.out(f"{found.dropped} results are not asked for any more; they stay where they are")
+        dropped = counted(found.dropped, "result")
+        console.out(f"{dropped} not asked for any more, and kept where it lies")
     if counts["regrade"]:
         place = shlex.quote(os.path.relpath(folder.root))
         today = " --current" if any("the criteria" in cell.why for cell in found.cells) else ""
@@ -365,7 +365,7 @@ def show_difference(
     if counts["rerun"]:
         changed = any(cell.verdict == "rerun" and cell.why != UNDONE for cell in found.cells)
         further = " --as-new" if changed else ""
-        console.out(f"next: aexp suite resume {folder.id}{further}")
+        console.out(f"next: aexp suite resume {folder.id}{elsewhere(folder)}{further}")
 
 
 @app.command()
@@ -386,7 +386,7 @@ def stop(
         console.say(f"nobody is running {folder.id}")
         return
     folder.stop_file.write_text("now" if now else "gently", encoding="utf-8")
-    console.say(f"asked {len(alive)} runner(s) of {folder.id} to stop")
+    console.say(f"asked {counted(len(alive), 'runner')} of {folder.id} to stop")
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -428,8 +428,9 @@ def _show_plan(plan: "Plan", workers: int | None, *, json_: bool) -> None:
         console.out_json(said)
         return
     console.out(
-        f"{len(product)} trials: {len(product.tasks)} tasks x {len(product.agents)} agents "
-        f"x {product.repeats} repeats; runtime {plan.runtime}, {count} at a time"
+        f"{counted(len(product), 'trial')}: {counted(len(product.tasks), 'task')} x "
+        f"{counted(len(product.agents), 'agent')} x {counted(product.repeats, 'repeat')}; "
+        f"runtime {plan.runtime}, {count} at a time"
     )
     console.out(f"at most {duration(most)}, if each takes its whole time limit")
     rows = [(task.id, task.task_type, task.difficulty) for task in plan.tasks]

@@ -1,8 +1,11 @@
 """What a person sees of a suite: a live table, or lines, and the summary."""
 
+import os
+import shlex
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tasks.cli import console
@@ -11,6 +14,9 @@ if TYPE_CHECKING:
     from tasks.store import Counts
     from tasks.store.folders import Product
     from tasks.suite import Progress
+
+RUNS: Final = Path("runs")
+"""The store where the command line names none."""
 
 QUIET_S: Final = 30.0
 """Off a terminal a line comes at each change of what matters, and at most so long apart."""
@@ -54,14 +60,20 @@ def states_line(counts: "Counts") -> str:
     return f"{counts.over} of {counts.total} over: {', '.join(words)}"
 
 
-def rates_line(counts: "Counts") -> str:
+def named(store: Path) -> str:
+    """Return a store as a command names it; nothing where it is the usual one."""
+    return "" if store == RUNS.absolute() else shlex.quote(os.path.relpath(store))
+
+
+def rates_line(counts: "Counts", store: Path) -> str:
     """Return the three rates in a line."""
     words = [
         f"{name} {n}" + (f" ({n / counts.over:.0%})" if counts.over else "")
         for name, n in rates(counts).items()
     ]
     if counts.score is not None:  # no interval here: trials of a task depend on each other
-        words.append(f"score so far {counts.score:.3f} (its interval: aexp leaderboard)")
+        interval = f"aexp leaderboard {named(store)}".rstrip()
+        words.append(f"score so far {counts.score:.3f} (its interval: {interval})")
     return ", ".join(words)
 
 
@@ -79,16 +91,18 @@ def reasons_line(reasons: Mapping[str, int]) -> str:
 class Watch:
     """Live progress on stderr: a table on a terminal, lines elsewhere."""
 
-    def __init__(self, product: "Product", limit_s: float, *, quiet: bool) -> None:
+    def __init__(self, product: "Product", limit_s: float, *, store: Path, quiet: bool) -> None:
         """Take what is to be shown.
 
         Args:
             product: The suite's.
             limit_s: Time limit of a trial.
+            store: The folder that holds the suite.
             quiet: Show nothing.
         """
         self.product = product
         self.limit_s = limit_s
+        self.store = store
         self.quiet = quiet
         self.begun = time.monotonic()
         self.before = -1
@@ -152,7 +166,10 @@ class Watch:
             cell = self.product.cell(n)
             left = max(0.0, self.limit_s - (now - started))
             table.add_row(str(n), cell.task, Text(cell.agent), state, duration(left))
-        lines = [states_line(progress.counts) + self._eta(progress), rates_line(progress.counts)]
+        lines = [
+            states_line(progress.counts) + self._eta(progress),
+            rates_line(progress.counts, self.store),
+        ]
         if progress.counts.reasons:
             lines.append(reasons_line(progress.counts.reasons))
         if progress.counts.tokens:

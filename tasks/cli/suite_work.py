@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tasks.cli import console, tracking
-from tasks.cli.suite_view import Watch, rates_line, reasons_line, spent_line, states_line, summary
-from tasks.errors import InvalidInput, UsageError
+from tasks.cli.suite_view import (
+    Watch,
+    named,
+    rates_line,
+    reasons_line,
+    spent_line,
+    states_line,
+    summary,
+)
+from tasks.errors import InvalidInput, UsageError, counted
 
 if TYPE_CHECKING:
     from tasks.executors import Needs
@@ -141,7 +149,12 @@ def work(folder: "SuiteFolder", how: How, *, again: str | None = None) -> None:
         made = executor_named(
             how.executor, workers=len(parts) or workers_of(how.workers), needs=needs
         )
-        view = Watch(folder.product(said), said["limits"]["time_s"], quiet=how.json_)
+        view = Watch(
+            folder.product(said),
+            said["limits"]["time_s"],
+            store=folder.root.parent,
+            quiet=how.json_,
+        )
         with view as watch:
             suite = SuiteRun(
                 folder,
@@ -197,6 +210,12 @@ def _interruptible(suite: "SuiteRun") -> Iterator[list[int]]:
             signal.signal(number, old)
 
 
+def elsewhere(folder: "SuiteFolder") -> str:
+    """Return what a command needs to find this suite, if it is not in the usual store."""
+    place = named(folder.root.parent)
+    return f" --out {place}" if place else ""
+
+
 def show(folder: "SuiteFolder", store: "Store", *, json_: bool) -> None:
     """Show how far a suite has come, and why it stands."""
     counts = store.counts(folder.id)
@@ -212,7 +231,7 @@ def show(folder: "SuiteFolder", store: "Store", *, json_: bool) -> None:
         return
     console.out(f"{folder.id}")
     console.out(states_line(counts))
-    console.out(rates_line(counts))
+    console.out(rates_line(counts, folder.root.parent))
     if counts.reasons:
         console.out(f"why: {reasons_line(counts.reasons)}")
     if counts.tokens:
@@ -221,13 +240,14 @@ def show(folder: "SuiteFolder", store: "Store", *, json_: bool) -> None:
         at = looks[-1]
         said = "; ".join(f"{name}: {verdict}" for name, verdict in at["verdicts"].items())
         console.out(
-            f"look {at['number']} of {at['of']}, at {at['trials']} trials: "
+            f"look {at['number']} of {at['of']}, at {counted(at['trials'], 'trial')}: "
             f"{console.printable(said)}"
         )
     if stopped:
         console.out(f"stopped: {console.printable(stopped)}")
     if dead:
-        console.out(f"{len(dead)} runner(s) died; `aexp suite resume` goes on")
+        died = counted(len(dead), "runner")
+        console.out(f"{died} died; `aexp suite resume{elsewhere(folder)}` goes on")
     elif counts.over < counts.total and not alive:
         further = " --to-the-end" if looks and looks[-1]["settled"] else ""
-        console.out(f"nobody runs it; `aexp suite resume{further}` goes on")
+        console.out(f"nobody runs it; `aexp suite resume{elsewhere(folder)}{further}` goes on")

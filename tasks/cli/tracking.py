@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tasks.cli import console
-from tasks.errors import InfrastructureError, UnknownName, UsageError
+from tasks.errors import InfrastructureError, UnknownName, UsageError, counted
 
 if TYPE_CHECKING:
     from tasks.trackers import Feed
@@ -79,7 +79,7 @@ def export_to(name: str, place: Path, store: Path | None) -> None:
     fed.close()
     if fed.warnings:
         raise InfrastructureError("; ".join(map(console.printable, fed.warnings)))
-    console.out(f"{len(trials)} trial(s) → {fed.where[name]}")
+    console.out(f"{counted(len(trials), 'trial')} → {fed.where[name]}")
 
 
 def trials_in(place: Path) -> list[Path]:

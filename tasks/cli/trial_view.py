@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.cli import console
+from tasks.errors import counted
 
 if TYPE_CHECKING:
     from tasks.replay import Replayed
@@ -106,7 +107,7 @@ def print_trial(
 
 def feedback_words(feedback: Mapping[str, Any]) -> str:
     """Say in a line what was told of the score while the agent worked."""
-    asked = f"{len(feedback['queries'])} of {feedback['allowed']} queries"
+    asked = f"{len(feedback['queries'])} of {counted(feedback['allowed'], 'query', 'queries')}"
     if feedback["mode"] == "score":
         return f"feedback: {asked} on the graded rows: practice, which no leaderboard counts"
     return f"feedback: {asked} on {feedback['rows']:,} hidden rows that are not graded"
@@ -119,7 +120,8 @@ def model_words(model: Mapping[str, Any]) -> str:
     about = "about " if model.get("estimated") else ""
     replayed = " (replayed)" if model.get("replayed") else ""
     return (
-        f"model: {model.get('requests', 0)} calls{replayed}, {model.get('refused', 0)} refused, "
+        f"model: {counted(model.get('requests', 0), 'call')}{replayed}, "
+        f"{model.get('refused', 0)} refused, "
         f"{about}{model.get('input_tokens', 0):,} tokens in, "
         f"{about}{model.get('output_tokens', 0):,} out, {said}"
     )

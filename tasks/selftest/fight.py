@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tasks import datasets
 from tasks.collect import Collected, collect
+from tasks.errors import counted
 from tasks.grading import Outputs
 from tasks.instance import Seed
 from tasks.outcome import Limits, Outcome
@@ -163,7 +164,7 @@ def _alive(tag: str) -> Iterator[str]:
     until = time.monotonic() + GONE_S
     while found := _tagged(tag):
         if time.monotonic() > until:
-            yield f"outlived its end: {len(found)} processes"
+            yield f"outlived its end: {counted(len(found), 'process', 'processes')}"
             return
         time.sleep(0.05)
 

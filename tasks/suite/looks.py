@@ -9,7 +9,7 @@ from typing import Self
 from tasks.comparison import paired, records
 from tasks.comparison.records import Record
 from tasks.comparison.sequential import Boundary
-from tasks.errors import UnknownName, UsageError, suggestion
+from tasks.errors import UnknownName, UsageError, counted, suggestion
 from tasks.store.folders import Product
 
 
@@ -34,7 +34,7 @@ class Look:
     def words(self, looks: int) -> str:
         """Say what was seen."""
         told = "; ".join(f"{name}: {verdict}" for name, verdict in self.verdicts.items())
-        return f"look {self.number} of {looks}, at {self.trials} trials: {told}"
+        return f"look {self.number} of {looks}, at {counted(self.trials, 'trial')}: {told}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,14 @@ def test_the_leaderboard_shows_intervals_and_who_beats_whom(cli, runs):
     assert "1 of 1 pairs of agents are settled" in done.out
 
 
+def test_an_unknown_format_is_answered_with_all_that_are_known(cli, runs, tmp_path):
+    refused = cli("export", runs, tmp_path / "x", "--to", "excel")
+    assert refused.status == 3
+    for name in ("csv", "parquet", "mlebench", "mlflow", "trackio", "wandb"):
+        assert name in refused.err
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize("by", ["task", "family"])
 def test_the_leaderboard_can_be_broken_down(cli, runs, by):
     done = cli("leaderboard", runs, "--by", by)

@@ -176,6 +176,29 @@ def test_the_budget_of_time_stops_the_suite_and_resume_goes_on(cli, arguments, o
     assert json.loads(cli("suite", "resume", "--out", out, "--json").out)["states"] == {"done": 3}
 
 
+def test_the_commands_that_are_named_find_a_suite_outside_of_the_usual_store(
+    cli, arguments, out, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    begun = cli(*arguments, "--repeats", "2", "--max-time", "0").out
+    command = begun.partition("nobody runs it; `aexp ")[2].partition("`")[0]
+    assert command == "suite resume --out out"
+    done = cli(*command.split()).out
+    assert "2 of 2 over" in done
+    ranking = done.partition("its interval: aexp ")[2].partition(")")[0]
+    assert ranking == "leaderboard out"
+    assert cli(*ranking.split()).status == 0
+    usual = [str(tmp_path / "runs") if word == str(out) else word for word in arguments]
+    ended = cli(*usual, "--max-time", "0").out
+    assert "`aexp suite resume` goes on" in ended
+    assert "(its interval: aexp leaderboard)" in cli("suite", "resume").out
+
+
+def test_a_plan_of_one_agent_has_no_agents(cli, arguments):
+    planned = cli(*arguments, "--repeats", "1", "--dry-run").out
+    assert planned.startswith("1 trial: 1 task x 1 agent x 1 repeat; ")
+
+
 # --- bad input ---------------------------------------------------------------------------------
 
 

@@ -30,6 +30,17 @@ def test_a_suggestion_is_a_known_name(name, known):
         assert any(said == f"; did you mean {one!r}?" for one in known)
 
 
+@pytest.mark.parametrize(
+    ("n", "words"), [(0, "0 queries"), (1, "1 query"), (2, "2 queries"), (1000, "1,000 queries")]
+)
+def test_one_thing_is_not_many(n, words):
+    assert errors.counted(n, "query", "queries") == words
+
+
+def test_most_words_take_an_s():
+    assert (errors.counted(1, "agent"), errors.counted(3, "agent")) == ("1 agent", "3 agents")
+
+
 def test_a_name_that_is_known_is_its_own_nearest():
     assert suggestion("f1", ["f1", "f2"]) == "; did you mean 'f1'?"
 

@@ -172,7 +172,7 @@ def test_track_and_export_say_where_the_trial_is(run, cli, feed, tmp_path):
     (trial,) = [path for path in (tmp_path / "runs").iterdir() if (path / "trial.json").exists()]
     count = len((trial / "events.jsonl").read_text().splitlines())
     exported = cli("export", trial, "--to", name)
-    assert exported.out == f"1 trial(s) → {count}\n"
+    assert exported.out == f"1 trial → {count}\n"
     all_of_them = cli("export", tmp_path / "runs", "--to", name)
     assert (all_of_them.out, all_of_them.err) == (exported.out, "")
     assert cli("export", tmp_path / "store", "--to", name).status == 3
