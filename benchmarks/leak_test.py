@@ -288,7 +288,7 @@ SAID = """## The leak test
 
 Measured by `python -m benchmarks.leak_test`. z of honest predictors over {blocks} blocks of {rows}
 fresh rows of {seeds} instances, labels as the generator drew them: where posteriors are right, its
-mean is 0 (± 0.15 at three standard errors) and its deviation 1 (± 0.11). Of values the best
+mean is 0 (± 0.08 at three standard errors) and its deviation 1 (± 0.05). Of values the best
 predictor leans to no side, so that others are shown; effects of treatment (`causal`) are known
 numbers, with no chance in them to test.
 
