@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks import reference
 from tasks.ceilings import PopulationCeiling, population_ceiling
-from tasks.errors import MissingPart, UsageError
+from tasks.errors import MissingPart, UsageError, install
 from tasks.grading import check_submission
 from tasks.grading.decide import decide
 from tasks.grading.insights import grade_insights
@@ -278,7 +278,7 @@ def plot(task: Task, found: Sequence[Summary], file: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingPart("a plot needs matplotlib: pip install 'aexp[ml]'") from error
+        raise MissingPart(f"a plot needs matplotlib: {install('ml')}") from error
     figure = Figure(figsize=(6.4, 4.2), dpi=120, layout="constrained")
     axes = figure.subplots()
     for model in dict.fromkeys(one.model for one in found):

@@ -71,6 +71,24 @@ def counted(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or f'{one}s'}"
 
 
+def install(extra: str, *, upgrade: bool = False) -> str:
+    """Return the command that brings an optional part, as this installation is kept.
+
+    A checkout is installed from its own folder; its environment, if made by uv, holds no pip.
+    """
+    import shlex
+    import shutil
+    from pathlib import Path
+
+    tool = "uv pip" if shutil.which("uv") else "pip"
+    root = Path(__file__).resolve().parent.parent
+    of = f"aexp[{extra}]"
+    if (root / "pyproject.toml").is_file():
+        of = f".[{extra}]" if Path.cwd() == root else f"{root}[{extra}]"
+        return f"{tool} install {'-U ' if upgrade else ''}-e {shlex.quote(of)}"
+    return f"{tool} install {'-U ' if upgrade else ''}{shlex.quote(of)}"
+
+
 def brief(value: object) -> str:
     """Return a value as a message shows it: printable, on one line, cut where it is long."""
     short = reprlib.Repr()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import datasets, grading, registry
-from tasks.errors import InvalidInput, MissingPart, TasksError
+from tasks.errors import InvalidInput, MissingPart, TasksError, install
 from tasks.instance import Seed
 from tasks.runtimes.inside import ask
 from tasks.spec import Task
@@ -148,7 +148,7 @@ def server(bench: Bench) -> Any:
         from mcp.server import MCPServer
         from mcp.server.mcpserver.exceptions import ToolError
     except ImportError as error:
-        raise MissingPart("aexp mcp needs the package mcp: pip install 'aexp[mcp]'") from error
+        raise MissingPart(f"aexp mcp needs the package mcp: {install('mcp')}") from error
     made = MCPServer("aexp", instructions=INSTRUCTIONS)
     for tool in bench.tools():
         made.tool()(_told(tool, ToolError))

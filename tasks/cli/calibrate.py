@@ -9,7 +9,7 @@ import typer
 
 from tasks.cli import console
 from tasks.cli.options import Json, TaskOrFile, TasksDir, find_task, with_samples
-from tasks.errors import InvalidTask, UsageError
+from tasks.errors import InvalidTask, UsageError, install
 from tasks.spec import Task
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def calibrate(
 
     measure = work.measure_of(task)
     if not reference.installed():
-        console.say("the panel needs scikit-learn: pip install 'aexp[ml]'")
+        console.say(f"the panel needs scikit-learn: {install('ml')}")
     found = []
     agent_rows = max(work.own_size(task), AGENT_ROWS) if agent else -1
     for point in work.points(

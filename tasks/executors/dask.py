@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tasks.errors import InfrastructureError, MissingPart
+from tasks.errors import InfrastructureError, MissingPart, install
 from tasks.executors import worker
 from tasks.executors.base import Needs
 from tasks.executors.engine import EngineExecutor
@@ -31,8 +31,7 @@ class DaskExecutor(EngineExecutor):
             import dask
             from distributed import Client, LocalCluster
         except ImportError as error:
-            hint = "pip install 'aexp[dask]'"
-            raise MissingPart(f"the executor dask needs Dask: {hint}") from error
+            raise MissingPart(f"the executor dask needs Dask: {install('dask')}") from error
         address = os.environ.get(ADDRESS)
         # A call whose worker died is not to be repeated: the caller decides.
         dask.config.set({"distributed.scheduler.allowed-failures": 0})

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from tasks.errors import InfrastructureError, MissingPart
+from tasks.errors import InfrastructureError, MissingPart, install
 from tasks.executors import worker
 from tasks.executors.base import Needs
 from tasks.executors.engine import EngineExecutor
@@ -30,8 +30,7 @@ class RayExecutor(EngineExecutor):
         try:
             import ray
         except ImportError as error:
-            hint = "pip install 'aexp[ray]'"
-            raise MissingPart(f"the executor ray needs Ray: {hint}") from error
+            raise MissingPart(f"the executor ray needs Ray: {install('ray')}") from error
         self._ray: Any = ray
         self._ours = not ray.is_initialized()
         cpus = self.needs.cpus or 1

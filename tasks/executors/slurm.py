@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import MissingPart
+from tasks.errors import MissingPart, install
 from tasks.executors import worker
 from tasks.executors.base import Needs
 from tasks.executors.engine import EngineExecutor
@@ -65,8 +65,7 @@ class SlurmExecutor(EngineExecutor):
         try:
             import submitit
         except ImportError as error:
-            hint = "pip install 'aexp[slurm]'"
-            raise MissingPart(f"the executor slurm needs submitit: {hint}") from error
+            raise MissingPart(f"the executor slurm needs submitit: {install('slurm')}") from error
         if shutil.which("sbatch") is None:
             raise MissingPart("the executor slurm needs sbatch: run it where jobs are submitted")
         given = os.environ.get(FOLDER)

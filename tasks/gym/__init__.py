@@ -1,11 +1,11 @@
 """Trials as environments of Gymnasium, for reinforcement learning and loops of one's own."""
 
-from tasks.errors import MissingPart
+from tasks.errors import MissingPart, install
 
 try:
     import gymnasium
 except ImportError as error:
-    raise MissingPart("tasks.gym needs Gymnasium: pip install 'aexp[gym]'") from error
+    raise MissingPart(f"tasks.gym needs Gymnasium: {install('gym')}") from error
 
 from tasks.gym.env import Snapshot, TaskEnv, run, submit, write
 

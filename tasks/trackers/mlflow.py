@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tasks.errors import MissingPart
+from tasks.errors import MissingPart, install
 from tasks.trackers import words
 from tasks.trackers.base import Tracked
 
@@ -29,7 +29,7 @@ class MlflowTracker:
         from importlib.util import find_spec
 
         if any(find_spec(name) is None for name in ("mlflow", "sqlalchemy", "alembic")):
-            raise MissingPart("the tracker mlflow needs MLflow: pip install 'aexp[mlflow]'")
+            raise MissingPart(f"the tracker mlflow needs MLflow: {install('mlflow')}")
 
     def __init__(self, store: Path) -> None:
         # It sends usage data otherwise, and waits for an unreachable server for many minutes.

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tasks.errors import MissingPart
+from tasks.errors import MissingPart, install
 from tasks.trackers import words
 from tasks.trackers.base import Tracked
 
@@ -32,7 +32,7 @@ class TrackioTracker:
         from importlib.util import find_spec
 
         if find_spec("trackio") is None:
-            raise MissingPart("the tracker trackio needs Trackio: pip install 'aexp[trackio]'")
+            raise MissingPart(f"the tracker trackio needs Trackio: {install('trackio')}")
 
     def __init__(self, store: Path) -> None:
         os.environ.setdefault("TRACKIO_DIR", str(store.absolute() / "trackio"))

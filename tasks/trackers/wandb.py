@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import MissingPart
+from tasks.errors import MissingPart, install
 from tasks.trackers import words
 from tasks.trackers.base import Tracked
 
@@ -24,7 +24,7 @@ class WandbTracker:
         from importlib.util import find_spec
 
         if find_spec("wandb") is None:
-            raise MissingPart("the tracker wandb needs W&B's library: pip install 'aexp[wandb]'")
+            raise MissingPart(f"the tracker wandb needs W&B's library: {install('wandb')}")
 
     def __init__(self, store: Path) -> None:
         self._store = store.absolute()

@@ -7,10 +7,12 @@ import pty
 import select
 import sys
 import time
+import tomllib
 
 import pytest
 
 from tasks import Task, registry
+from tasks.cli.doctor import EXTRAS
 from tests.conftest import ROOT
 
 IDS = {
@@ -417,6 +419,11 @@ def test_calibrate_refuses_what_does_not_apply_and_finds_a_wrong_difficulty(cli,
     assert one_line(cli("calibrate", hard, "--sizes", "1k"), "1000,10000")
     assert cli("calibrate", hard, "--sizes", "-5", "--no-agent").status == 4
     assert one_line(cli("calibrate", "penguins", "--sizes", "100"), "fixed size")
+
+
+def test_doctor_knows_every_extra_for_users():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(EXTRAS) == declared["optional-dependencies"].keys() - {"dev"}
 
 
 def test_doctor_says_what_is_there(cli):

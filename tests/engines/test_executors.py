@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tasks.errors import MissingPart
+from tasks.errors import MissingPart, install
 from tasks.executors import Needs, executor_named
 from tests.contracts.test_executors import ExecutorContract
 from tests.contracts.test_trackers import needs
@@ -48,9 +48,9 @@ class TestSlurm(ExecutorContract):
 @pytest.mark.parametrize(
     ("name", "module", "line"),
     [
-        ("dask", "distributed", "pip install 'aexp[dask]'"),
-        ("ray", "ray", "pip install 'aexp[ray]'"),
-        ("slurm", "submitit", "pip install 'aexp[slurm]'"),
+        ("dask", "distributed", install("dask")),
+        ("ray", "ray", install("ray")),
+        ("slurm", "submitit", install("slurm")),
     ],
 )
 def test_an_engine_that_is_not_installed_is_named_with_what_brings_it(

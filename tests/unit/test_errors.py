@@ -23,6 +23,44 @@ def test_the_nearest_name_is_suggested_else_all_are_told(name, known, said):
     assert suggestion(name, known) == said
 
 
+@pytest.fixture
+def installation(tmp_path, monkeypatch):
+    """Pretend that the package lies elsewhere, with these programs on PATH."""
+
+    def call(*programs, checkout):
+        root = tmp_path / "aexp root"
+        for folder in (root / "tasks", tmp_path / "bin"):
+            folder.mkdir(parents=True)
+        if checkout:
+            (root / "pyproject.toml").touch()
+        for name in programs:
+            (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
+            (tmp_path / "bin" / name).chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+        monkeypatch.setattr(errors, "__file__", str(root / "tasks" / "errors.py"))
+        return root
+
+    return call
+
+
+def test_a_part_is_brought_to_a_checkout_from_its_folder(installation, monkeypatch):
+    root = installation("uv", checkout=True)
+    assert errors.install("local") == f"uv pip install -e '{root}[local]'"
+    monkeypatch.chdir(root)
+    assert errors.install("local") == "uv pip install -e '.[local]'"
+    assert errors.install("real", upgrade=True) == "uv pip install -U -e '.[real]'"
+
+
+def test_without_uv_pip_brings_a_part(installation, monkeypatch):
+    monkeypatch.chdir(installation(checkout=True))
+    assert errors.install("local") == "pip install -e '.[local]'"
+
+
+def test_a_part_of_an_installed_package_is_brought_by_its_name(installation):
+    installation("uv", checkout=False)
+    assert errors.install("local") == "uv pip install 'aexp[local]'"
+
+
 @given(st.text(max_size=30), st.lists(st.text(max_size=10)))
 def test_a_suggestion_is_a_known_name(name, known):
     said = suggestion(name, known)

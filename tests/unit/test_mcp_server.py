@@ -1,11 +1,12 @@
 """The tools of `aexp mcp`, without the package that serves them."""
 
 import json
+import re
 
 import pytest
 
 from tasks import datasets, registry
-from tasks.errors import InvalidInput, MissingPart, UnknownName
+from tasks.errors import InvalidInput, MissingPart, UnknownName, install
 from tasks.instance import Seed
 from tasks.mcp_server import Bench, server
 
@@ -96,7 +97,7 @@ def test_feedback_is_offered_only_where_it_is_allowed(in_trial):
 
 def test_without_the_package_the_command_says_what_brings_it(bench, monkeypatch, cli):
     monkeypatch.setitem(__import__("sys").modules, "mcp.server", None)
-    with pytest.raises(MissingPart, match=r"pip install 'aexp\[mcp\]'"):
+    with pytest.raises(MissingPart, match=re.escape(install("mcp"))):
         server(bench)
     done = cli("mcp")
     assert (done.status, len(done.err.splitlines())) == (5, 1)
