@@ -120,7 +120,8 @@ class Desk:
         async with self._lock:  # one at a time, so that no two are answered for the last query
             if self.left <= 0:
                 allowed = self.feedback.queries
-                return SPENT, {"error": f"the {allowed} queries of this trial are used up"}
+                spent = "query of this trial is" if allowed == 1 else "queries of this trial are"
+                return SPENT, {"error": f"the {allowed} {spent} used up"}
             score = await asyncio.to_thread(self._score, content)
             if isinstance(score, list):
                 return BAD, {"error": "Submission invalid! " + "\n".join(score), "left": self.left}

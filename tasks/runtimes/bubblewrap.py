@@ -141,7 +141,8 @@ def _box(command: Sequence[str], workspace: Workspace, limits: Limits) -> "Box":
         "uid": _uid() if root else None,
         "home": str(workspace.home),
         "groups": _groups(limits),
-        "group": f"{cgroups.PREFIX}{workspace.root.name}",
+        # Folders of trials may be called alike in several suites or replays that run at once.
+        "group": f"{cgroups.PREFIX}{workspace.root.name}-{secrets.token_hex(3)}",
         "memory_bytes": limits.memory_bytes,
         "cpus": limits.cpus,
         "pids": limits.pids,

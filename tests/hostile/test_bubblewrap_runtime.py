@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,9 +82,10 @@ def test_a_box_dies_with_its_harness_even_with_its_supervisor_too(tmp_path, vict
         for pid in doomed:
             os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: not inside(mark))
-    lost = f"{cgroups.PREFIX}{next(tmp_path.glob('*_lost_*')).name}"
+    lost = f"{cgroups.PREFIX}{next(tmp_path.glob('*_lost_*')).name}-*"
     for parent in {*cgroups.usable().values()}:  # as `aexp doctor --clean` does
-        assert eventually(lambda folder=f"{parent}/{lost}": cgroups.removed(folder))
+        for folder in Path(parent).glob(lost):
+            assert eventually(lambda folder=str(folder): cgroups.removed(folder))
 
 
 def test_no_control_group_is_left_behind_and_those_left_by_the_dead_are_found(workspace):
@@ -93,11 +95,24 @@ def test_no_control_group_is_left_behind_and_those_left_by_the_dead_are_found(wo
     limits = Limits(memory_bytes=10**9, cpus=1, pids=50)
     assert BubblewrapRuntime().run(["true"], workspace, ENV, limits).ok
     name = f"{cgroups.PREFIX}{workspace.root.name}"
-    assert not [folder for folder in usable.values() if Path(folder, name).exists()]
+    assert not [left for folder in usable.values() for left in Path(folder).glob(f"{name}*")]
     lost = cgroups.Group(usable, f"{name}-lost")
     lost.make(10**9, 1, 50)
     assert {*lost.folders.values()} <= {*cgroups.leftovers(usable)}
     assert lost.remove()
+
+
+def test_trials_in_folders_of_one_name_run_at_once(tmp_path):
+    """So are those of two replays, or of two suites, called."""
+    limits = Limits(memory_bytes=10**9, cpus=1, pids=50, time_s=20)
+
+    def ended(store):
+        workspace = Workspace.at(tmp_path / store / "same")
+        return BubblewrapRuntime().run(["sleep", "1"], workspace, ENV, limits)
+
+    with ThreadPoolExecutor() as pool:
+        outcomes = list(pool.map(ended, ("one", "other")))
+    assert [outcome.reason for outcome in outcomes] == ["finished", "finished"], outcomes
 
 
 def test_the_time_of_a_box_that_is_killed_is_counted(workspace):
