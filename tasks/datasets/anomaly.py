@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 from tasks.datasets import given_class
 from tasks.datasets.given_class import Part
-from tasks.datasets.mixtures import Mixture
+from tasks.datasets.mixtures import Mixture, unlabelled
 from tasks.datasets.one_thread import on_one_thread
 from tasks.families import Anomaly
 from tasks.instance import (
@@ -22,7 +22,6 @@ from tasks.instance import (
     Instance,
     Ints,
     Streams,
-    Table,
     draw_classes,
     on_grid,
 )
@@ -89,33 +88,19 @@ def draw(params: Anomaly, streams: Streams) -> Instance:
 
     strength = given_class.root(area, params.ceiling, 0.01, 100.0)
     mixture = population.mixture(strength)
-    train = given_class.parts(streams, "train", params.n_samples)
-    test = given_class.parts(streams, "test", params.test_rows)
-    points = [mixture.sample(part, _codes(mixture, part)) for part in test]
-    p = mixture.posterior(np.concatenate(points))
+    rows = unlabelled(params, streams, lambda part: mixture.sample(part, _codes(mixture, part)))
+    p = mixture.posterior(np.concatenate(rows.points))
     return Instance(
-        public={
-            "train": Table(
-                n_rows=params.n_samples,
-                chunk=lambda k: {
-                    "id": train[k].ids(0),
-                    **_named(mixture.sample(train[k], _codes(mixture, train[k]))),
-                },
-            ),
-            "test": Table(
-                n_rows=params.test_rows,
-                chunk=lambda k: {"id": test[k].ids(params.n_samples), **_named(points[k])},
-            ),
-        },
+        public=rows.public,
         notes=_notes(params),
         contract=Contract(
             kind="classes",
-            ids=np.concatenate([part.ids(params.n_samples) for part in test]),
+            ids=rows.ids,
             classes=CLASSES,
             probabilities=True,
         ),
         answers=Answers(
-            labels=np.concatenate([_codes(mixture, part) for part in test]),
+            labels=np.concatenate([_codes(mixture, part) for part in rows.test]),
             law=Categorical(p=p),
             trivial={"prior": np.broadcast_to(mixture.prior, p.shape)},
         ),
@@ -150,10 +135,6 @@ def _area(score: Floats, codes: Ints) -> float:
     ranks[np.argsort(score, kind="stable")] = np.arange(1, len(score) + 1)
     n = int(codes.sum())
     return float((ranks[codes > 0].sum() - n * (n + 1) / 2) / (n * (len(codes) - n)))
-
-
-def _named(x: Floats) -> dict[str, Floats]:
-    return {f"f{j}": column for j, column in enumerate(x.T)}
 
 
 KINDS = {

@@ -8,6 +8,7 @@ Source: Ghahramani & Hinton (1996), mixtures of factor analyzers; Rubin (1976), 
 mechanism that looks at observed cells alone (MCAR, MAR) drops out of the posterior.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +18,10 @@ from numpy.random import Generator
 from tasks.datasets import given_class
 from tasks.datasets.given_class import Columns, Conditional, Part
 from tasks.datasets.one_thread import on_one_thread
-from tasks.families import Clustering, TabularMissing
+from tasks.families import Clustering, Sampled, TabularMissing
 from tasks.instance import (
     Answers,
+    Blob,
     Categorical,
     Contract,
     Floats,
@@ -242,32 +244,18 @@ def clustering(params: Clustering, streams: Streams) -> Instance:
 
     separation = given_class.root(accuracy, params.ceiling, SMALLEST, LARGEST)
     found = replace(mixture, separation=separation)
-    train = given_class.parts(streams, "train", params.n_samples)
-    test = given_class.parts(streams, "test", params.test_rows)
-    points = [found.sample(part, _places(found, part)) for part in test]
-    p = found.posterior(np.concatenate(points))
+    rows = unlabelled(params, streams, lambda part: found.sample(part, _places(found, part)))
+    p = found.posterior(np.concatenate(rows.points))
     return Instance(
-        public={
-            "train": Table(
-                n_rows=params.n_samples,
-                chunk=lambda k: {
-                    "id": train[k].ids(0),
-                    **_named(found.sample(train[k], _places(found, train[k]))),
-                },
-            ),
-            "test": Table(
-                n_rows=params.test_rows,
-                chunk=lambda k: {"id": test[k].ids(params.n_samples), **_named(points[k])},
-            ),
-        },
+        public=rows.public,
         notes=_cluster_notes(params),
         contract=Contract(
             kind="clusters",
-            ids=np.concatenate([part.ids(params.n_samples) for part in test]),
+            ids=rows.ids,
             classes=tuple(str(k) for k in range(params.n_clusters)),
         ),
         answers=Answers(
-            labels=np.concatenate([_places(found, part) for part in test]),
+            labels=np.concatenate([_places(found, part) for part in rows.test]),
             law=Categorical(p=p),
             trivial={"one cluster": np.broadcast_to(np.eye(params.n_clusters)[0], p.shape)},
         ),
@@ -327,6 +315,37 @@ def _shares(rng: Generator, shape: tuple[int, int]) -> Floats:
     tickets = rng.integers(3, 7, shape)
     shares: Floats = tickets / tickets.sum(axis=1, keepdims=True)
     return shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlabelled:
+    """Train and hidden rows of points whose origin nobody is told."""
+
+    public: dict[str, Table | Blob]
+    ids: Ints
+    """Of the hidden rows."""
+    test: list[Part]
+    points: list[Floats]
+    """The hidden rows, by part."""
+
+
+def unlabelled(params: Sampled, streams: Streams, sample: Callable[[Part], Floats]) -> Unlabelled:
+    """Draw the rows of both tables; the training rows are computed when they are asked for."""
+    train = given_class.parts(streams, "train", params.n_samples)
+    test = given_class.parts(streams, "test", params.test_rows)
+    points = [sample(part) for part in test]
+    tables: dict[str, Table | Blob] = {
+        "train": Table(
+            n_rows=params.n_samples,
+            chunk=lambda k: {"id": train[k].ids(0), **_named(sample(train[k]))},
+        ),
+        "test": Table(
+            n_rows=params.test_rows,
+            chunk=lambda k: {"id": test[k].ids(params.n_samples), **_named(points[k])},
+        ),
+    }
+    ids = np.concatenate([part.ids(params.n_samples) for part in test])
+    return Unlabelled(public=tables, ids=ids, test=test, points=points)
 
 
 def _named(x: Floats) -> Columns:
