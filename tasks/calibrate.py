@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks import reference
 from tasks.ceilings import PopulationCeiling, population_ceiling
-from tasks.errors import MissingPart, UsageError, install
+from tasks.errors import MissingPart, UsageError, counted, install
 from tasks.grading import check_submission
 from tasks.grading.decide import decide
 from tasks.grading.insights import grade_insights
@@ -295,6 +295,8 @@ def plot(task: Task, found: Sequence[Summary], file: Path) -> None:
         axes.set_xscale("log")
     axes.set_xlabel("training rows (n_samples)")
     axes.set_ylabel(f"skill ({measure_of(task)}); 0 floor, 1 ceiling")
-    axes.set_title(f"{task.id}: mean and range over {max(one.seeds for one in found)} seeds")
+    axes.set_title(
+        f"{task.id}: mean and range over {counted(max(one.seeds for one in found), 'seed')}"
+    )
     axes.legend()
     figure.savefig(file)

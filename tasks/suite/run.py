@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from tasks.errors import counted
 from tasks.executors import Executor, WorkerLost
 from tasks.store import Owner, Store
 from tasks.store.folders import SuiteFolder
@@ -432,7 +433,7 @@ class SuiteRun:
         due = ""
         if self._looked < len(self.looks):
             size = self.looks.sizes[self._looked]
-            due = f"look {self._looked + 1} of {len(self.looks)} comes at {size} trials"
+            due = f"look {self._looked + 1} of {len(self.looks)} comes at {counted(size, 'trial')}"
         self.progress.look = "; ".join(filter(None, (said, due)))
 
     # --- for onlookers -------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def test_the_command_lists_and_prunes(cli, three):
     assert said["entries"][0]["key"] == three[0].entry.name
     assert "3 instances" in cli("cache", "list").out
     removed = cli("cache", "prune", "--unused", "50m")
-    assert removed.out.startswith("removed 1 instances")
+    assert removed.out.startswith("removed 1 instance,")
     assert not three[0].entry.exists()
     size = said["entries"][0]["bytes"]
     assert json.loads(cli("cache", "prune", "--max-size", size + 10, "--json").out)["removed"] == 1
