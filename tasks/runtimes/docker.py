@@ -52,7 +52,7 @@ exec python3 -I -S {INSIDE}/grading_server.py "${{1:-$SUBMISSION_DIR/submission.
 _POLL_MS = 50
 _DISK_PAUSE_S = 0.1
 _DISK_DUTY = 50
-_LAST_WALK_S = 2.0
+_LAST_WALK_S = 5.0
 _EVENT_TRIES, _EVENT_PAUSE_S = 3, 0.3
 _SIGKILLED, _SIGXFSZ = -9, -25
 
@@ -166,7 +166,7 @@ class DockerRuntime:
             raise InfrastructureError(f"{error.filename}: {error.strerror}") from error
         name = container_name(workspace)
         words = self.command(command, workspace, limits, name)
-        disk = Growth(str(workspace.root), str(workspace.log_file))
+        disk = Growth(str(workspace.root), str(workspace.log_file), limits.disk_bytes)
         try:
             trial = _Watched(
                 self.engine, words, name, log, disk, image=self.image or IMAGE, retain=self.retain
@@ -291,7 +291,7 @@ class _Watched:
         poll.register(self.reports, select.POLLIN)
         open_pipes = {self.output, self.reports}
         while open_pipes:
-            for handle, _ in poll.poll(_POLL_MS):
+            for handle, _ in poll.poll(0 if self.disk.urgent else _POLL_MS):
                 more = self.log.take(handle) if handle == self.output else self._listen()
                 if not more and self._ended(handle):
                     poll.unregister(handle)
@@ -344,9 +344,10 @@ class _Watched:
         if not self.reason and now >= self.started + limits.time_s:
             self._stop("timed out", f"the limit was {limits.time_s:g} s", limits.grace_s)
         if now >= self.look_at:
-            if self.disk.advance() and self._disk_full(limits):
-                self._stop("disk full", self._disk_detail(limits), 0.0)
-            self.look_at = monotonic() + max(_DISK_PAUSE_S, _DISK_DUTY * (monotonic() - now))
+            if self.disk.advance() and self.disk.full:
+                self._stop("disk full", self.disk.detail, 0.0)
+            pause = max(_DISK_PAUSE_S, _DISK_DUTY * (monotonic() - now))
+            self.look_at = monotonic() + (0.0 if self.disk.urgent else pause)
         if self.kill_at is not None and now >= self.kill_at:
             self.order("kill")
             if now >= self.kill_at + KILL_S:
@@ -361,14 +362,6 @@ class _Watched:
         until = monotonic() + grace_s
         self.kill_at = until if self.kill_at is None else min(self.kill_at, until)
         self.order("stop" if grace_s > 0 else "kill")
-
-    def _disk_full(self, limits: Limits) -> bool:
-        return self.disk.hidden or self.disk.bytes > limits.disk_bytes
-
-    def _disk_detail(self, limits: Limits) -> str:
-        if self.disk.hidden:
-            return "a folder cannot be measured"
-        return f"{self.disk.bytes:,} bytes written; the limit is {limits.disk_bytes:,}"
 
     def _judged(self, limits: Limits) -> dict[str, Any]:
         end = monotonic() if self.over is None else self.over
@@ -388,6 +381,8 @@ class _Watched:
             "peak_memory_bytes": self.told["peak"],
             "killed_processes": self.told["killed"],
         }
+        if self.reason == "disk full":
+            base["detail"] = self.disk.ended(_LAST_WALK_S)
         if self.reason:
             return {**base, **used, "reason": self.reason}
         return {**base, **used, **self._ending(limits)}
@@ -411,11 +406,11 @@ class _Watched:
             return {**found, "reason": "out of memory", "detail": detail}
         if (
             status == _SIGXFSZ
-            or self._disk_full(limits)
+            or self.disk.full
             # RLIMIT_FSIZE lets one file reach the limit, and no further.
             or self.disk.bytes == limits.disk_bytes
         ):
-            return {**found, "reason": "disk full", "detail": self._disk_detail(limits)}
+            return {**found, "reason": "disk full", "detail": self.disk.detail}
         return {**found, "detail": engine.ending(status)}
 
     def _lost(self) -> tuple[str, str]:

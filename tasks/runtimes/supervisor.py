@@ -88,7 +88,7 @@ FLOOD_TURNS = 3
 IGNORED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM")
 """What an agent of the same user may send by mistake; after SIGKILL, the harness takes over."""
 
-_FINAL_WALK_S = 2.0
+_FINAL_WALK_S = 5.0
 _TURNS = 40
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -99,7 +99,7 @@ class Supervisor:
     def __init__(self, request: Request, libc: ctypes.CDLL) -> None:
         self.request = request
         self.libc = libc
-        self.disk = Growth(request["root"], request["log"])
+        self.disk = Growth(request["root"], request["log"], request["disk_bytes"])
         self.main = 0
         self.status: int | None = None
         self.childless = False
@@ -149,20 +149,17 @@ class Supervisor:
 
     def judged(self) -> dict[str, object]:
         """Return reason, exit code and detail."""
+        if self.reason == "disk full":
+            self.detail = self.disk.ended(_FINAL_WALK_S)
         if self.reason:
             return {"reason": self.reason, "exit_code": None, "detail": self.detail}
         reason, detail = ("finished" if self.status == 0 else "agent error"), _ending(self.status)
         self.disk.finish(_FINAL_WALK_S)
         # RLIMIT_FSIZE lets one file reach the limit, and no further.
-        full = self._disk_full() or self.disk.bytes == self.request["disk_bytes"]
+        full = self.disk.full or self.disk.bytes == self.request["disk_bytes"]
         if self.status == -signal.SIGXFSZ or full:
-            reason, detail = "disk full", self._disk_detail()
+            reason, detail = "disk full", self.disk.detail
         return {"reason": reason, "exit_code": self.status, "detail": detail}
-
-    def _disk_detail(self) -> str:
-        if self.disk.hidden:
-            return "a folder cannot be measured"
-        return f"{self.disk.bytes:,} bytes written; the limit is {self.request['disk_bytes']:,}"
 
     def usage(self) -> dict[str, object]:
         """Return what the tree used.
@@ -305,13 +302,11 @@ class Supervisor:
             self.tell({"pids": {pid: tree[pid].started for pid in new}})
         self.flush()
 
-    def look(self) -> None:
-        """Sample the disk."""
-        if self.disk.advance() and self._disk_full():
-            self.stop("disk full", self._disk_detail(), grace_s=0)
-
-    def _disk_full(self) -> bool:
-        return self.disk.hidden or self.disk.bytes > self.request["disk_bytes"]
+    def look(self) -> bool:
+        """Sample the disk; return whether to go on without a pause."""
+        if self.disk.advance() and self.disk.full:
+            self.stop("disk full", self.disk.detail, grace_s=0)
+        return self.disk.urgent
 
     def tell(self, message: dict[str, object]) -> None:
         """Send a line to the harness as far as it takes it now."""
@@ -388,10 +383,11 @@ class Supervisor:
             _drain(self.wake)
 
 
-def _next(sample: Callable[[], None]) -> float:
-    """Take a sample; return when the next one is due."""
+def _next(sample: Callable[[], bool | None]) -> float:
+    """Take a sample; return when the next one is due: now, if it says so."""
     used = process_time()
-    sample()
+    if sample():
+        return monotonic()
     return monotonic() + min(max(SAMPLE_S, DUTY * (process_time() - used)), PAUSE_S)
 
 

@@ -573,6 +573,27 @@ def test_files_in_a_hidden_place_count(arena, where):
     assert "the limit is" in outcome.detail
 
 
+def test_files_behind_many_empty_ones_count_at_once(arena):
+    outcome = arena.fight(
+        """
+        import os, time
+        for folder in range(60):
+            os.mkdir(f"{folder}")
+            for number in range(1000):
+                os.close(os.open(f"{folder}/{number}", os.O_CREAT | os.O_WRONLY))
+        for number in range(1000):
+            open(f"file{number}", "wb").write(b"x" * 2**20)
+            time.sleep(0.01)
+        """,
+        disk_bytes=50 * 2**20,
+    )
+    assert outcome.reason == "disk full"
+    written = sum(path.stat().st_blocks * 512 for path in arena.agent.glob("file*"))
+    assert written < 400 * 2**20
+    told = int(outcome.detail.split(" bytes written; the limit is ")[0].replace(",", ""))
+    assert written <= told < written + 20 * 2**20
+
+
 def test_one_file_cannot_grow_over_the_disk_limit(arena):
     outcome = arena.fight(
         "file = open('big', 'wb', 0)\nwhile True: file.write(b'x' * 2**20)",

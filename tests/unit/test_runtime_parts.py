@@ -11,6 +11,7 @@ import pytest
 
 from tasks.errors import InfrastructureError, MissingPart
 from tasks.outcome import Limits
+from tasks.runtimes import growth as growth_module
 from tasks.runtimes import procfs
 from tasks.runtimes.base import Cancel
 from tasks.runtimes.growth import Growth
@@ -173,12 +174,138 @@ def test_growth_reaches_below_the_longest_name(tmp_path):
 
 
 def test_growth_is_measured_in_slices(tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.runtimes.growth.SLICE", 3)
+    monkeypatch.setattr("tasks.runtimes.growth.SLICE", 4)
     growth = Growth(str(tmp_path), "")
     for number in range(7):
         (tmp_path / str(number)).write_bytes(b"x" * 5000)
     assert [growth.advance() for _ in range(3)] == [False, False, True]
     assert growth.bytes >= 7 * 5000
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """Bytes and files of a file system that nobody else uses, in slices of four files."""
+    taken = [10**9, 10**6]
+    monkeypatch.setattr(growth_module, "_taken", lambda _: tuple(taken))
+    monkeypatch.setattr(growth_module, "SLICE", 4)
+    return taken
+
+
+def many(folder, count):
+    folder.mkdir(parents=True)
+    for number in range(count):
+        (folder / str(number)).touch()
+
+
+def test_the_file_system_is_asked_what_it_holds(tmp_path):
+    size, files = growth_module._taken(str(tmp_path))
+    assert size > 0
+    assert files >= 0
+    assert growth_module._taken(str(tmp_path / "gone")) == (0, 0)
+
+
+def test_a_walk_pauses_until_the_limit_may_be_passed(tmp_path, taken):
+    growth = Growth(str(tmp_path), "", 10**6)
+    many(tmp_path / "many", 50)
+    taken[0] += 10**6
+    assert not growth.advance()
+    assert not growth.urgent
+    taken[0] += 1
+    assert not growth.advance()
+    assert growth.urgent
+
+
+def test_a_walk_in_haste_begins_again_and_sees_what_is_behind_it(tmp_path, taken):
+    growth = Growth(str(tmp_path), "", 10**6)
+    many(tmp_path / "many", 200)
+    while growth._count < 100:
+        growth.advance()
+    for entry in (tmp_path / "many").iterdir():
+        entry.write_bytes(b"x" * 10**4)
+    taken[0] += 2 * 10**6
+    while not growth.advance():
+        assert growth.urgent
+    assert growth.full
+    growth.advance()
+    assert not growth.urgent  # what is known needs no haste
+    assert growth.detail.startswith("at least 1,0")
+    assert growth.detail.endswith(" bytes written; the limit is 1,000,000")
+
+
+def test_a_walk_in_haste_that_finds_room_is_not_repeated(tmp_path, taken):
+    growth = Growth(str(tmp_path), "", 10**6)
+    many(tmp_path / "many", 50)
+    taken[0] += 2 * 10**6  # somebody else's
+    while not growth.advance():
+        pass
+    assert not growth.full
+    growth.advance()
+    assert not growth.urgent
+
+
+def test_a_walk_is_not_longer_than_it_may_be(tmp_path, taken, monkeypatch):
+    growth = Growth(str(tmp_path), "", 10**6)
+    many(tmp_path / "many", 50)
+    monkeypatch.setattr(growth_module, "UNHURRIED_S", 0)
+    growth.advance()
+    assert growth.urgent
+    assert growth._count > 0
+
+
+@pytest.mark.parametrize("folders", [False, True], ids=["files", "folders"])
+def test_more_files_than_may_be_are_noticed(tmp_path, taken, monkeypatch, folders):
+    monkeypatch.setattr(growth_module, "MOST_FILES", 100)
+    many(tmp_path / "before", 200)
+    growth = Growth(str(tmp_path), "", 10**9)
+    taken[1] += 40
+    if folders:
+        for number in range(26):
+            (tmp_path / str(number)).mkdir()
+    else:
+        many(tmp_path / "many", 97)
+    while not growth.advance():
+        assert growth.urgent
+    assert growth.full
+    assert growth.detail == "more than 100 files; a folder counts as 4"
+    assert growth.ended(10) == growth.detail
+
+
+def test_as_many_files_as_may_be_are_not_too_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(growth_module, "MOST_FILES", 100)
+    growth = Growth(str(tmp_path), "", 10**9)
+    many(tmp_path / "many", 96)
+    growth.finish(10)
+    assert growth.files - growth.files_before == 100
+    assert not growth.full
+
+
+def test_a_full_disk_is_told_as_it_was_left(tmp_path, taken):
+    growth = Growth(str(tmp_path), "", 10**5)
+    many(tmp_path / "many", 50)
+    for entry in (tmp_path / "many").iterdir():
+        entry.write_bytes(b"x" * 10**4)
+    while not growth.advance():
+        pass
+    assert growth.detail.startswith("at least ")
+    written = sum(entry.stat().st_blocks * 512 for entry in (tmp_path / "many").iterdir())
+    folders = (tmp_path / "many").stat().st_blocks * 512
+    detail = growth.ended(10)
+    assert detail == f"{written + folders:,} bytes written; the limit is 100,000"
+    for entry in (tmp_path / "many").iterdir():
+        entry.unlink()
+    assert growth.ended(10) == f"{detail}; {folders:,} at the end"
+
+
+def test_a_last_walk_that_takes_too_long_tells_what_it_saw(tmp_path, taken):
+    growth = Growth(str(tmp_path), "", 10**4)
+    many(tmp_path / "many", 50)
+    for entry in (tmp_path / "many").iterdir():
+        entry.write_bytes(b"x" * 10**5)
+    while growth.used == 0:
+        growth.finish(0)
+    assert growth.detail.startswith("at least ")
+    growth.finish(10)
+    assert growth.bytes >= 5 * 10**6
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
