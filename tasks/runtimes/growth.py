@@ -44,11 +44,14 @@ class Growth:
         """Files at the end of the last walk, a folder as `FOLDER`."""
         self.closed = 0
         """Folders that it could not open."""
+        self.nameless = 0
+        """Bytes of files that were deleted and are still open, as told by whoever can see them."""
         self.whole = True
         """Whether it saw all; it may end where it has seen too much."""
         self.urgent = False
         """Whether the walk under way should not pause: the limit may be passed."""
         self._restart()
+        self._first = self._now[0]
         while not self._slice():
             pass
         self._conclude(whole=True)
@@ -59,7 +62,12 @@ class Growth:
     @property
     def bytes(self) -> int:
         """Bytes that came since the start."""
-        return self.used - self.before
+        return self.used - self.before + self.nameless
+
+    @property
+    def swollen(self) -> bool:
+        """Whether the file system holds more than the limit allows: is all of it to be seen?"""
+        return _taken(self.root)[0] - self._first > self.limit
 
     @property
     def hidden(self) -> bool:

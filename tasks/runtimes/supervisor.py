@@ -100,6 +100,7 @@ class Supervisor:
         self.request = request
         self.libc = libc
         self.disk = Growth(request["root"], request["log"], request["disk_bytes"])
+        self.device = os.stat(request["root"]).st_dev  # noqa: PTH116 - pathlib loads slowly
         self.main = 0
         self.status: int | None = None
         self.childless = False
@@ -154,6 +155,7 @@ class Supervisor:
         if self.reason:
             return {"reason": self.reason, "exit_code": None, "detail": self.detail}
         reason, detail = ("finished" if self.status == 0 else "agent error"), _ending(self.status)
+        self.disk.nameless = 0  # such files went with those that had them open
         self.disk.finish(_FINAL_WALK_S)
         # RLIMIT_FSIZE lets one file reach the limit, and no further.
         full = self.disk.full or self.disk.bytes == self.request["disk_bytes"]
@@ -304,8 +306,12 @@ class Supervisor:
 
     def look(self) -> bool:
         """Sample the disk; return whether to go on without a pause."""
-        if self.disk.advance() and self.disk.full:
-            self.stop("disk full", self.disk.detail, grace_s=0)
+        if self.disk.advance():
+            seen = self.disk.swollen  # a deleted file takes room as long as it is open
+            tree = procfs.descendants([os.getpid()]) if seen else ()
+            self.disk.nameless = procfs.nameless(tree, self.device) if seen else 0
+            if self.disk.full:
+                self.stop("disk full", self.disk.detail, grace_s=0)
         return self.disk.urgent
 
     def tell(self, message: dict[str, object]) -> None:

@@ -594,6 +594,26 @@ def test_files_behind_many_empty_ones_count_at_once(arena):
     assert written <= told < written + 20 * 2**20
 
 
+@pytest.mark.parametrize("held", ["kept.append(file)", "kept.append(mmap.mmap(file.fileno(), 0))"])
+def test_deleted_files_count_as_long_as_they_take_room(arena, held):
+    outcome = arena.fight(
+        f"""
+        import mmap, os, time
+        kept = []
+        for number in range(1000):
+            file = open("file", "w+b", 0)
+            file.write(b"x" * 2**20)
+            os.unlink("file")
+            {held}
+            time.sleep(0.01)
+        """,
+        disk_bytes=50 * 2**20,
+    )
+    assert outcome.reason == "disk full"
+    told = int(outcome.detail.split(" bytes written; the limit is ")[0].replace(",", ""))
+    assert 50 * 2**20 < told < 400 * 2**20
+
+
 def test_one_file_cannot_grow_over_the_disk_limit(arena):
     outcome = arena.fight(
         "file = open('big', 'wb', 0)\nwhile True: file.write(b'x' * 2**20)",
