@@ -190,10 +190,10 @@ def main(arguments: list[str]) -> int:
     path, port, _, *command = arguments
     listener = listen(int(port))
     chosen = listener.getsockname()[1]
+    parent = os.getpid()  # asked here: a child that starts late may be an orphan already
     child = os.fork()
     if child == 0:
         # The forwarder is the child: whoever watches and signals us does so to the command.
-        parent = os.getppid()
         serve(Forwarder(listener, path), parent)
     listener.close()
     os.environ.update(variables(chosen))
