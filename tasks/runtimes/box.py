@@ -23,12 +23,9 @@ CORES = "/sys/devices/system/cpu"
 
 ETC = (
     "alternatives",
-    "ca-certificates",
     "debian_version",
     "fonts",
     "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
     "localtime",
     "magic",
     "mime.types",
@@ -184,8 +181,13 @@ def _system_words(*, network: bool) -> Iterator[str]:
         elif os.path.isdir(place):  # noqa: PTH112
             yield from ("--ro-bind", place, place)
     for path in _etc(network=network):
-        if os.path.isdir(path):  # noqa: PTH112
+        if os.path.isdir(path) and _holds_more_than_words(path):  # noqa: PTH112
             yield from ("--ro-bind", path, path)
+
+
+def _holds_more_than_words(folder: str) -> bool:
+    """Whether there is more in it than a README, as there often is not: each mount takes time."""
+    return any(name != "README" for name in os.listdir(folder))  # noqa: PTH208 - as above
 
 
 def _etc(*, network: bool) -> Iterator[str]:
