@@ -281,7 +281,7 @@ class Classification(LabelKnobs):
         return self
 
     def _check_prevalence(self, prevalence: tuple[float, ...]) -> None:
-        if len(prevalence) != self.n_classes or abs(sum(prevalence) - 1) > 1e-9:  # noqa: PLR2004
+        if len(prevalence) != self.n_classes or abs(sum(prevalence) - 1) > 1e-9:  # noqa: PLR2004 - rounding of decimals
             raise ValueError(f"prevalence must be {self.n_classes} shares that sum to 1")
         if min(prevalence) * self.n_samples < 5:  # noqa: PLR2004 - fewer cannot be learnt from
             raise ValueError(
@@ -595,7 +595,7 @@ def _image_size(least: int) -> BeforeValidator:
     """Return a check that names the range, where a tuple's own would speak of tuples."""
 
     def check(value: object) -> object:
-        if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004
+        if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - height and width
             raise ValueError(f"it must be [height, width], {least} to 128 pixels each")
         return value
 

@@ -138,5 +138,5 @@ def folds(n: int, codes: Ints | None) -> list[tuple[Ints, Ints]]:
     n_folds = 5 if n <= 4000 else 3 if n <= 30_000 else 10  # noqa: PLR2004 - see the docstring
     part = np.empty(n, dtype=np.int64)
     part[shuffled] = np.arange(n) % n_folds
-    used = 1 if n > 30_000 else n_folds  # noqa: PLR2004
+    used = 1 if n > 30_000 else n_folds  # noqa: PLR2004 - one split of many rows is enough
     return [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(used)]

@@ -55,7 +55,7 @@ def heat_map(picture: Picture) -> Any:
     axis.set_yticks(range(len(names)), names)
     for i, j in np.argwhere(np.abs(r) > 0.2).tolist():  # noqa: PLR2004 - worth a number
         if i != j:
-            tone = "white" if abs(r[i, j]) > 0.6 else INK  # noqa: PLR2004
+            tone = "white" if abs(r[i, j]) > 0.6 else INK  # noqa: PLR2004 - dark enough for white letters
             axis.text(j, i, f"{r[i, j]:.1f}", ha="center", va="center", color=tone, fontsize=7)
     axis.set_title("Correlation of each pair of columns")
     figure.colorbar(image, ax=axis, shrink=0.8, label="Pearson r, cells clipped")

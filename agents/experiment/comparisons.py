@@ -64,7 +64,7 @@ def _apart(a: Floats, b: Floats) -> tuple[float, bool]:
     gap, spread = abs(float(a.mean() - b.mean())), abs(math.log(float(a.std() / b.std())))
     z = gap / math.sqrt(a.var() / len(a) + b.var() / len(b))
     spread_z = spread / math.sqrt(0.5 / len(a) + 0.5 / len(b))
-    return max(z, spread_z), (gap > MIN_GAP and z > 7) or (spread > MIN_SPREAD and spread_z > 7)  # noqa: PLR2004
+    return max(z, spread_z), (gap > MIN_GAP and z > 7) or (spread > MIN_SPREAD and spread_z > 7)  # noqa: PLR2004 - z far beyond what many tests give
 
 
 def _effect_sizes(table: Columns) -> list[Finding]:
@@ -116,7 +116,7 @@ def _paradoxes(table: Columns) -> list[Finding]:
             overall = slope(x, table.scaled[-1], every)[1]
             inside = [slope(x, table.scaled[-1], rows)[1] for _, rows in levels]
             against = [-t * math.copysign(1, overall) for t in inside]
-            if len(inside) > 1 and min(against) > 3.3 and abs(overall) > 5:  # noqa: PLR2004
+            if len(inside) > 1 and min(against) > 3.3 and abs(overall) > 5:  # noqa: PLR2004 - t of each part, and of all, beyond many tests
                 p = normal_tail(min(against))
                 text = f"{table.outcome} goes against its overall slope on {name} within {group}"
                 args = {"column": name, "group": group}

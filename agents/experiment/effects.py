@@ -194,7 +194,7 @@ def _main_effects(
 
 def chi_square_tail(value: float, degrees: int) -> float:
     """Return the tail probability; exact for 2 degrees, Wilson and Hilferty (1931) otherwise."""
-    if degrees == 2:  # noqa: PLR2004
+    if degrees == 2:  # noqa: PLR2004 - as the docstring says
         return math.exp(-value / 2)
     spread = 2 / (9 * degrees)
     z = ((max(value, 0.0) / degrees) ** (1 / 3) - 1 + spread) / math.sqrt(spread)
@@ -267,7 +267,7 @@ def _bystanders(names: Sequence[str], x: Floats, y: Floats, fitted: Fitted) -> l
     found = []
     for j in np.argsort(-np.abs(r)).tolist():
         p = min(1.0, normal_tail(float(r[j]) * math.sqrt(n)) * len(names))
-        if p < ALPHA and fitted.p[j] > 0.05 and abs(r[j]) > MIN_CORRELATION:  # noqa: PLR2004
+        if p < ALPHA and fitted.p[j] > 0.05 and abs(r[j]) > MIN_CORRELATION:  # noqa: PLR2004 - no sign of an effect of its own
             text = f"{names[j]} goes along with the outcome, and does nothing given the others"
             found.append(_about("no_effect", {"column": names[j]}, p, text))
     return found

@@ -25,7 +25,7 @@ class Scale:
     def of(cls, x: Floats) -> "Scale":
         """Measure the columns of (n, d); constant ones get a scale of 1."""
         sd = x.std(axis=0)
-        return cls(mean=x.mean(axis=0), sd=np.where(sd > 1e-9, sd, 1.0))  # noqa: PLR2004
+        return cls(mean=x.mean(axis=0), sd=np.where(sd > 1e-9, sd, 1.0))  # noqa: PLR2004 - a column that is constant but for rounding
 
     def __call__(self, x: Floats) -> Floats:
         """Standardise (n, d)."""

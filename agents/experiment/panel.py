@@ -156,7 +156,7 @@ def detect_period(y: Floats) -> int:
     score = np.zeros(longest + 2)
     for period in range(2, longest + 1):
         waves = np.exp(2j * np.pi * np.arange(changes.shape[1]) / period)
-        harmonics = [changes @ waves, *([changes @ waves**2] if period > 3 else [])]  # noqa: PLR2004
+        harmonics = [changes @ waves, *([changes @ waves**2] if period > 3 else [])]  # noqa: PLR2004 - of shorter periods it is the wave itself, or none
         score[period] = sum(float(np.mean(np.abs(found) ** 2)) for found in harmonics)
     if score.max() < NOISE + OF_ONE / np.sqrt(len(changes)):
         return 1

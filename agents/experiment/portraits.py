@@ -27,7 +27,7 @@ def portrait(picture: Picture, finding: Finding) -> Any:
         return None
     figure, axis = picture.plt.subplots(figsize=(6, 3.8))
     draw(picture, finding, axis)
-    title = finding.text if len(finding.text) < 80 else finding.text[:77] + "…"  # noqa: PLR2004
+    title = finding.text if len(finding.text) < 80 else finding.text[:77] + "…"  # noqa: PLR2004 - what fits over a figure
     axis.set_title(title, fontsize=9)
     return figure
 

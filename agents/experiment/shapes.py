@@ -39,7 +39,7 @@ def shapes(table: Columns) -> list[Finding]:
 def shape_of(values: Floats) -> str | None:
     """Return the shape that fits best, if it fits well and nothing else does."""
     low, high = np.quantile(values, [0.005, 0.995])
-    if peaks(smooth(np.histogram(values, LINE_BINS, (low, high))[0].astype(np.float64))) == 2:  # noqa: PLR2004
+    if peaks(smooth(np.histogram(values, LINE_BINS, (low, high))[0].astype(np.float64))) == 2:  # noqa: PLR2004 - the meaning of bimodal
         return "bimodal"
     x, lowest, mean = np.quantile(values, _LEVELS), float(values.min()), float(values.mean())
     fits = {

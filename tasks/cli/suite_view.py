@@ -187,4 +187,4 @@ def duration(seconds: float) -> str:
     if seconds < 100:  # noqa: PLR2004 - two digits
         return f"{seconds:.0f} s"
     minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 - two digits of minutes

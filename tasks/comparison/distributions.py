@@ -93,7 +93,7 @@ def t_quantile(level: float, df: float) -> float:
     while t_tail(high, df) > tail:
         high *= 2.0
     found = _bisected(lambda t: tail - t_tail(t, df), 0.0, high)
-    return found if level > 0.5 else -found  # noqa: PLR2004
+    return found if level > 0.5 else -found  # noqa: PLR2004 - the upper half of a symmetric law
 
 
 def _bisected(rising: Callable[[float], float], low: float, high: float) -> float:

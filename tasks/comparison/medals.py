@@ -79,9 +79,9 @@ def positions(n: int) -> tuple[int, int, int]:
         raise InvalidInput("a leaderboard without an entry has no medals")
     if n < 100:  # noqa: PLR2004 - Kaggle's steps, here and below
         return max(1, int(n * 0.1)), max(1, int(n * 0.2)), max(1, int(n * 0.4))
-    if n < 250:  # noqa: PLR2004
+    if n < 250:  # noqa: PLR2004 - Kaggle's, as above
         return 10, int(n * 0.2), int(n * 0.4)
-    if n < 1000:  # noqa: PLR2004
+    if n < 1000:  # noqa: PLR2004 - Kaggle's, as above
         return 10 + int(n * 0.002), 50, 100
     return 10 + int(n * 0.002), int(n * 0.05), int(n * 0.1)
 
@@ -114,7 +114,7 @@ def rank(score: float | None, against: Thresholds) -> Medals:
     return Medals(
         gold=best == 0,
         silver=best == 1,
-        bronze=best == 2,  # noqa: PLR2004
+        bronze=best == 2,  # noqa: PLR2004 - third, counted from 0
         above_median=sign * score > sign * against.median,
     )
 

@@ -54,7 +54,7 @@ def _between(cells: dict[tuple[str, str], list[float]], run: float) -> tuple[flo
     noise = run * sum(1 / len(cells[t, a]) for t in full for a in agents) / len(full) / len(agents)
     by_task = [sum(row) / len(row) for row in means]
     hardness = max(0.0, _squares(by_task) / (len(full) - 1) - noise / len(agents))
-    if len(agents) < 2:  # noqa: PLR2004
+    if len(agents) < 2:  # noqa: PLR2004 - one agent alone has no interaction
         return Spread().interaction ** 2, hardness
     by_agent = [sum(column) / len(full) for column in zip(*means, strict=True)]
     overall = sum(by_task) / len(full)

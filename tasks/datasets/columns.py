@@ -226,7 +226,7 @@ class Leaf:
     def gross(self, rng: Generator, n: int) -> Floats:
         """Return values far from any that the column has."""
         u = rng.random((2, n))
-        return on_grid(np.where(u[0] < 0.5, -1.0, 1.0) * (60.0 + 30.0 * u[1]), 2)  # noqa: PLR2004
+        return on_grid(np.where(u[0] < 0.5, -1.0, 1.0) * (60.0 + 30.0 * u[1]), 2)  # noqa: PLR2004 - an even coin
 
 
 # --- the world ----------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ class World:
         """Return a column that does not act on the target, spoilt as the knobs say."""
         values = on_grid(values)
         u = rng.random((3, len(values)))
-        gross = on_grid(np.where(u[1] < 0.5, -1.0, 1.0) * (30.0 + 30.0 * u[2]), 2)  # noqa: PLR2004
+        gross = on_grid(np.where(u[1] < 0.5, -1.0, 1.0) * (30.0 + 30.0 * u[2]), 2)  # noqa: PLR2004 - an even coin
         lost = rng.random(len(values)) < self.chance(rows.x[self.driver], values > 0)
         state = np.where(lost, MISSING, np.where(u[0] < self.knobs.outliers, GROSS, SHOWN))
         return self._lossy(values, state, gross)

@@ -170,7 +170,7 @@ class Population:
             z[roles.shifting] += self.change[1] * after
         if roles.outlying is not None:
             u = streams.stream("outliers", k).random((3, n))
-            gross = np.where(u[1] < 0.5, -1.0, 1.0) * (9.0 + 6.0 * u[2])  # noqa: PLR2004
+            gross = np.where(u[1] < 0.5, -1.0, 1.0) * (9.0 + 6.0 * u[2])  # noqa: PLR2004 - an even coin
             z[roles.outlying] = np.where(u[0] < self.outlier_share, gross, z[roles.outlying])
         if roles.incomplete is not None:
             low, high = self.missing
@@ -191,8 +191,8 @@ def random_population(
     roles = _roles(rng, n_features, facts)
     low, high = on_grid(np.array([0.03 + 0.04 * rng.random(), 0.3 + 0.2 * rng.random()]))
     by_chance = float(on_grid(np.array([0.06 + 0.1 * rng.random()]))[0])
-    signs = np.where(rng.random(len(roles.additive)) < 0.5, -1.0, 1.0)  # noqa: PLR2004
-    bent = tuple(bool(j > 0 and u < 0.4) for j, u in enumerate(rng.random(len(roles.additive))))  # noqa: PLR2004
+    signs = np.where(rng.random(len(roles.additive)) < 0.5, -1.0, 1.0)  # noqa: PLR2004 - an even coin
+    bent = tuple(bool(j > 0 and u < 0.4) for j, u in enumerate(rng.random(len(roles.additive))))  # noqa: PLR2004 - two of five
     sizes = on_grid(0.65 + 0.25 * rng.random(len(roles.additive)))
     added = [kind for kind in KINDS if kind in facts and KINDS[kind].plant is not None]
     n_added = sum(KINDS[kind].n_columns for kind in added)
@@ -213,7 +213,7 @@ def random_population(
             float(on_grid(np.array([1.2 + 0.8 * rng.random()]))[0]),
         ),
         clock=(int(rng.integers(1_000, 50_000)), int(rng.integers(1, 61)), n_rows),
-        mirrored=bool(rng.random() < 0.5),  # noqa: PLR2004
+        mirrored=bool(rng.random() < 0.5),  # noqa: PLR2004 - an even coin
         timed=any(KINDS[kind].ordered for kind in facts),
     )
     return _with_facts(population, added, names[n_features:], streams) if added else population
@@ -246,7 +246,7 @@ def _with_facts(
 def _roles(rng: Generator, p: int, facts: Sequence[str]) -> Roles:
     """Deal columns to roles; with few columns, an additive one also has the missing cells."""
     free = [int(j) for j in rng.permutation(p)]
-    additive = tuple(free.pop() for _ in range(3 if p >= 12 else 2))  # noqa: PLR2004
+    additive = tuple(free.pop() for _ in range(3 if p >= 12 else 2))  # noqa: PLR2004 - with few columns, each has a role to play
     by_chance = rng.random() < 1 / 3
     product = (free.pop(), free.pop()) if "interaction" in facts else None
     twins = (free.pop(), free.pop()) if "redundant_pair" in facts else None

@@ -69,7 +69,7 @@ def frame_of(n_features: int, streams: Streams, *, rich: bool = False) -> Frame:
 
 def relevant_of(rng: Generator, n_features: int) -> tuple[int, ...]:
     """Draw which columns act on the target."""
-    n_relevant = max(2, round(0.6 * n_features)) if n_features <= 20 else 12  # noqa: PLR2004
+    n_relevant = max(2, round(0.6 * n_features)) if n_features <= 20 else 12  # noqa: PLR2004 - of many columns twelve act
     return tuple(sorted(int(j) for j in rng.permutation(n_features)[:n_relevant]))
 
 

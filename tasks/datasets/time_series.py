@@ -423,7 +423,7 @@ def _details(model: _Model, names: NDArray[Any]) -> dict[str, object]:
 def _notes(params: TimeSeries, names: NDArray[Any], n_train: int) -> str:
     last = params.n_samples + params.horizon - 1
     k = params.n_features
-    listed = ", ".join(f"`x{j}`" for j in range(1, k + 1)) if k <= 3 else f"`x1` … `x{k}`"  # noqa: PLR2004
+    listed = ", ".join(f"`x{j}`" for j in range(1, k + 1)) if k <= 3 else f"`x1` … `x{k}`"  # noqa: PLR2004 - a list of more is no easier to read
     known = f", {listed}" if k else ""
     return (
         f"- `train.csv`: {n_train:,} rows, columns `id`, `series`, "

@@ -50,7 +50,7 @@ class _Reader:
         name = tag.rpartition(":")[2].lower()
         if self.elements == 1 and name != "svg":
             raise NotAFigureError("no SVG image")
-        if self.elements > MAX_ELEMENTS or self.depth > 200:  # noqa: PLR2004
+        if self.elements > MAX_ELEMENTS or self.depth > 200:  # noqa: PLR2004 - deeper than any drawing program nests
             raise NotAFigureError("too many elements")
         if name in _ACTIVE or any(_acts(key, text) for key, text in attributes.items()):
             raise NotAFigureError("holds a script or foreign content")

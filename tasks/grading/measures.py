@@ -338,7 +338,7 @@ def _map_at(k: int) -> Callable[[Prediction, Floats], Estimate]:
 def _roc_auc(prediction: Prediction, weights: Floats) -> Estimate:
     """One-vs-rest ROC AUC, macro-averaged over the classes that occur and do not fill all."""
     q = _probabilities(prediction)
-    columns = range(1, 2) if weights.shape[1] == 2 else range(weights.shape[1])  # noqa: PLR2004
+    columns = range(1, 2) if weights.shape[1] == 2 else range(weights.shape[1])  # noqa: PLR2004 - of two classes, the second says all
     each = [auc(q[:, k], weights[:, k]) for k in columns]
     known = [found for found in each if found is not None]
     if not known:
@@ -382,7 +382,7 @@ def _ties(ordered: Floats) -> tuple[Ints, Ints]:
 def _average_precision(prediction: Prediction, weights: Floats) -> Estimate:
     """Average precision: of class 1 where there are two classes, else macro-averaged."""
     q = _probabilities(prediction)
-    columns = range(1, 2) if weights.shape[1] == 2 else range(weights.shape[1])  # noqa: PLR2004
+    columns = range(1, 2) if weights.shape[1] == 2 else range(weights.shape[1])  # noqa: PLR2004 - of two classes, the second says all
     each = [_ap(q[:, k], weights[:, k]) for k in columns if weights[:, k].sum() > 0]
     return Estimate(
         value=float(np.mean([found.value for found in each])),

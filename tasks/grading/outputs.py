@@ -75,7 +75,7 @@ class Outputs:
         numbers = {
             ascii(key)[1:81].rstrip("'"): float(value)
             for key, value in list(data.items())[:MOST_CLAIMS]
-            if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300  # noqa: PLR2004
+            if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300  # noqa: PLR2004 - larger ones overflow when worked with
         }
         return {key: value for key, value in numbers.items() if math.isfinite(value)}
 

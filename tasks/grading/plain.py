@@ -123,7 +123,7 @@ def _whole(letters: Letters) -> Ints | None:
     whole = np.zeros(len(letters[0]), dtype=np.int64)
     for letter in letters:
         digit, there = letter - np.uint8(ZERO), letter != 0  # a letter below "0" wraps around
-        if (digit[there] > 9).any():  # noqa: PLR2004
+        if (digit[there] > 9).any():  # noqa: PLR2004 - no digit
             return None
         whole = np.where(there, whole * 10 + digit, whole)
     return whole

@@ -162,7 +162,7 @@ def _columns(table: TextTable, contract: Contract) -> dict[str, Column]:
         said.append(f"twice {_list(twice)}")
     if said:
         wanted = _required(there, contract)
-        some = ", ".join([*wanted[:10], *(["…"] if len(wanted) > 10 else [])])  # noqa: PLR2004
+        some = ", ".join([*wanted[:10], *(["…"] if len(wanted) > 10 else [])])  # noqa: PLR2004 - names that fit in a line
         raise _Invalid(_problem("E04", f"header: {'; '.join(said)}; wanted: {some}"))
     return {name: table.column(index) for index, name in enumerate(table.header)}
 

@@ -248,7 +248,7 @@ def find_burst(values: Floats) -> tuple[float, int, int] | None:
     stop = int(np.argmax(on_grid(sums - lowest, 6)))
     first = int(np.argmin(sums[: stop + 1]))
     width = stop - first
-    if not 3 <= width <= WINDOW_SHARE * n:  # noqa: PLR2004
+    if not 3 <= width <= WINDOW_SHARE * n:  # noqa: PLR2004 - fewer points are outliers, no window
         return None
     inside = way * float(values[first:stop].mean())
     sides = [values[max(0, first - width) : first], values[stop : stop + width]]

@@ -117,7 +117,7 @@ def _redundant(sample: Sample) -> Sequence[Args]:
     names = (*sample.varying, OUTCOME)
     values = np.array([sample.scaled[name] for name in names])
     complete = values[:, np.isfinite(values).all(axis=0)]
-    if complete.shape[1] < 3 or not complete.std(axis=1).all():  # noqa: PLR2004
+    if complete.shape[1] < 3 or not complete.std(axis=1).all():  # noqa: PLR2004 - two points always lie on a line
         return []
     size = on_grid(np.abs(np.corrcoef(complete)), 6)
     found: list[tuple[float, Args]] = [
@@ -401,9 +401,9 @@ def _constants(sample: Sample) -> Sequence[Args]:
     numbers = [
         name
         for name in sample.features
-        if len(np.unique(sample.raw[name][np.isfinite(sample.raw[name])])) < 2  # noqa: PLR2004
+        if len(np.unique(sample.raw[name][np.isfinite(sample.raw[name])])) < 2  # noqa: PLR2004 - one value or none
     ]
-    texts = [name for name in sample.texts if len(set(sample.table[name].tolist()) - {None}) < 2]  # noqa: PLR2004
+    texts = [name for name in sample.texts if len(set(sample.table[name].tolist()) - {None}) < 2]  # noqa: PLR2004 - one value or none
     return [{"column": name} for name in (*numbers, *texts)]
 
 

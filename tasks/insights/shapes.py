@@ -90,7 +90,7 @@ def _plant_shape(rng: Generator, setting: Setting) -> Planted:
         elif shape == "lognormal":
             z = unit * np.exp(width * noise.standard_normal(n))
         else:
-            side = np.where(streams.stream("side", chunk.k).random(n) < 0.5, -2.2, 2.2)  # noqa: PLR2004
+            side = np.where(streams.stream("side", chunk.k).random(n) < 0.5, -2.2, 2.2)  # noqa: PLR2004 - an even coin
             z = at + unit * (noise.standard_normal(n) + side)
         chunk.columns[name] = on_grid(z)
 
