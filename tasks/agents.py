@@ -36,6 +36,7 @@ _KEYS = frozenset(
     {"start", "dockerfile", "kwargs", "kwargs_type", "env_vars", "privileged", "aexp"}
 )
 _KWARGS_TYPES = ("argparse", "omegaconf")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,39}")
 _SECRET = re.compile(r"\$\{\{\s*secrets\.(\w+)\s*\}\}")
 
 
@@ -46,6 +47,8 @@ class AgentSpec:
     id: str
     command: tuple[str, ...]
     """A bare command; or, where there is a folder, the start file within it and its arguments."""
+    entry: str | None = None
+    """The id of its entry in a config, which it keeps under another name."""
     folder: Path | None = None
     """Copied into the agent's world before the start."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +81,11 @@ class AgentSpec:
             return None
         ours = self.folder.resolve() == SHIPPED / "experiment"
         return "mlebench-experiment" if ours else self.folder.resolve().name
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what a trial's record says of it: enough to find it again, whatever its name."""
+        found: dict[str, Any] = {"id": self.id, "command": list(self.command)}
+        return found if self.entry in {None, self.id} else {**found, "entry": self.entry}
 
     def start(self, agent_dir: PurePath) -> list[str]:
         """Return the command line, given where the agent sees the copy of its folder."""
@@ -165,6 +173,7 @@ def load(name: str, agents_dir: Path | None = None) -> AgentSpec:
             log.warning("%s: %s", where, note)
     return AgentSpec(
         id=name,
+        entry=name,
         command=(str(start.relative_to(folder.resolve())), *_arguments(entry, where)),
         folder=folder,
         env=_variables(entry, where, () if not keys.models else DOOR_KEYS),
@@ -174,6 +183,27 @@ def load(name: str, agents_dir: Path | None = None) -> AgentSpec:
         setup=keys.setup_file(folder, where),
         notes=notes,
     )
+
+
+def is_name(text: str) -> bool:
+    """Say whether an agent may be called so in reports, tables and names of folders."""
+    return _NAME.fullmatch(text) is not None
+
+
+def named(agent: AgentSpec, name: str | None) -> AgentSpec:
+    """Return an agent under a name of the user's choice, if there is one.
+
+    Raises:
+        UsageError: No agent can be called so.
+    """
+    if name is None:
+        return agent
+    if not is_name(name):
+        raise UsageError(
+            f"--name {brief(name)}: an agent's name is a letter or digit, then letters, digits, "
+            "'.', '_', '/' and '-', at most 40"
+        )
+    return replace(agent, id=name)
 
 
 def limited(agent: AgentSpec, limits: Limits) -> Limits:

@@ -20,20 +20,31 @@ MAX_INT_BITS = 1023
 """Larger integers are no number to other readers of JSON, which take it for a float."""
 
 
-def read_json_object(file: Path) -> dict[str, Any]:
-    """Read a JSON object somebody else wrote: size, depth and double keys are checked.
+def read_json(file: Path) -> Any:
+    """Read JSON somebody else wrote, whatever it holds: its size and double keys are checked.
 
     Raises:
-        InvalidTask: It cannot be read or is not one JSON object.
+        InvalidTask: It cannot be read or is no JSON.
     """
     try:
-        data = json.loads(_text_of(file), object_pairs_hook=_no_double_keys)
-        if not isinstance(data, dict):
-            raise InvalidTask(f"{file}: a task must be a JSON object, not {brief(data)}")
-        check_json(data)
+        return json.loads(_text_of(file), object_pairs_hook=_no_double_keys)
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else error
         raise InvalidTask(f"{file}: not valid JSON: {why}") from error
+
+
+def json_object(data: Any, file: Path) -> dict[str, Any]:
+    """Return what `read_json` found, if a task may stand there: depth and values are checked.
+
+    Raises:
+        InvalidTask: It is no object, or nothing that could be written again.
+    """
+    if not isinstance(data, dict):
+        raise InvalidTask(f"{file}: a task must be a JSON object, not {brief(data)}")
+    try:
+        check_json(data)
+    except ValueError as error:
+        raise InvalidTask(f"{file}: not valid JSON: {error}") from error
     return data
 
 

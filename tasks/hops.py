@@ -99,7 +99,7 @@ class Hops:
         asked = {
             "trial": self.workspace.root.name,
             "task": ready.task.definition(),
-            "agent": {"id": self.agent.id, "command": list(self.agent.command)},
+            "agent": self.agent.recorded(),
             "runtime": self.runtime.name,
             "limits": asdict(self.limits),
             "sealed": ready.seed.sealed,

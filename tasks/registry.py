@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import InvalidTask, UnknownName, UsageError, brief, suggestion
-from tasks.files import write_text
+from tasks.files import MAX_FILE_BYTES, read_json, write_text
 from tasks.spec import Task
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -16,6 +17,11 @@ CATALOGUE = Path(__file__).parent / "catalogue.json"
 """What was measured of the shipped tasks; made by `python -m benchmarks.catalogue`."""
 ENVIRONMENT = "AEXP_TASKS"
 """Folders with tasks of one's own, separated as in PATH."""
+
+log = logging.getLogger(__name__)
+
+_TELLING = ("id", "task_type")
+"""A file that has neither of these keys was never meant as a task."""
 
 
 class TaskRegistry:
@@ -59,9 +65,11 @@ class TaskRegistry:
     def load_directory(self, folder: str | os.PathLike[str]) -> list[Task]:
         """Read `*.json` and `*/task.json` of a folder; ids that are known already are replaced.
 
+        A file that plainly is no task is left out, with a warning.
+
         Raises:
             UsageError: There is no such folder.
-            InvalidTask: A file is wrong; none of the folder is taken then.
+            InvalidTask: A task is wrong; none of the folder is taken then.
         """
         tasks = _read(Path(folder))
         self._loaded().update(tasks)
@@ -110,7 +118,9 @@ def _read(folder: Path) -> dict[str, Task]:
         raise UsageError(f"{folder}: {error.strerror}") from error
     tasks: dict[str, Task] = {}
     for file in files:
-        task = Task.load(file)
+        task = _task_in(file)
+        if task is None:
+            continue
         if task.id in tasks:
             raise InvalidTask(f"{file}: another file of this folder holds the task {task.id!r}")
         tasks[task.id] = task
@@ -123,6 +133,20 @@ def _task_files(folder: Path) -> Iterator[Path]:
             yield entry
         elif (inner := entry / "task.json").is_file():
             yield inner
+
+
+def _task_in(file: Path) -> Task | None:
+    """Return the task of a file; None, and a warning, where it plainly is something else."""
+    if file.is_file() and file.stat().st_size > MAX_FILE_BYTES:
+        why = "larger than any task"
+    else:
+        data = read_json(file)
+        if isinstance(data, dict) and not data.keys().isdisjoint(_TELLING):
+            return Task.from_file(data, file)
+        why = f"no task: it has neither {' nor '.join(_TELLING)}"
+    name = str(file)
+    log.warning("%s is left out: %s", name if name.isprintable() else ascii(name), why)
+    return None
 
 
 def data_digest(task: Task) -> str:

@@ -204,7 +204,7 @@ class Replayer:
         asked = opened.report["trial"]["agent"]
         bare = AgentSpec(id=asked["id"], command=tuple(asked["command"]))
         try:
-            known = agents.load(asked["id"], self.agents_dir)
+            known = agents.load(asked.get("entry", asked["id"]), self.agents_dir)
         except UnknownName:
             return bare
         return known if list(known.command) == asked["command"] else bare

@@ -25,7 +25,7 @@ from pydantic import model_validator as validator
 
 from tasks import plugins
 from tasks.errors import InvalidTask, UnknownName, brief, suggestion, word
-from tasks.files import check_json, read_json_object, write_text
+from tasks.files import check_json, json_object, read_json, write_text
 from tasks.measures import ALIASES, MEASURES, canonical
 
 if TYPE_CHECKING:  # pydantic leaves the types of private attributes alone
@@ -327,8 +327,17 @@ class Task(BaseModel):
             InvalidTask: The file cannot be read, is no JSON object, or says something unknown.
         """
         file = Path(path)
-        data = read_json_object(file)
-        return cls.from_dict(data, source=str(file), folder=file.resolve().parent)
+        return cls.from_file(read_json(file), file)
+
+    @classmethod
+    def from_file(cls, data: Any, file: Path) -> Self:
+        """Check what was read from a task file.
+
+        Raises:
+            InvalidTask: It is no JSON object, or says something unknown.
+        """
+        folder = file.resolve().parent
+        return cls.from_dict(json_object(data, file), source=str(file), folder=folder)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the definition, with `$schema` so that editors can check it; return the path."""

@@ -58,6 +58,10 @@ def run(
         str, typer.Option("--agent", help="An agent of agents/, if no command is given.")
     ] = "experiment",
     agents_dir: Annotated[Path | None, typer.Option(help="Where agents of your own lie.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="What the agent is called in reports and leaderboards."),
+    ] = None,
     time_limit: Annotated[
         float, typer.Option("--time-limit", help="Seconds of wall time.", min=0.1)
     ] = 3600,
@@ -169,7 +173,7 @@ def run(
         network=network,
         gpus=gpus,
     )
-    chosen = _agent(command, agent, agents_dir)
+    chosen = _agent(command, agent, agents_dir, name)
     if replay is not None and task.family is None:
         raise UsageError(f"{task.id}: --replay needs data that can be drawn again")
     place, chosen_limits = contained(
@@ -273,11 +277,13 @@ def _runtime(name: str | None, *, local: bool) -> str:
     return name or ("local" if local else "docker")
 
 
-def _agent(command: list[str] | None, name: str, agents_dir: Path | None) -> "AgentSpec":
+def _agent(
+    command: list[str] | None, entry: str, agents_dir: Path | None, name: str | None
+) -> "AgentSpec":
     from tasks import agents
 
-    if command:
-        if name != "experiment":
-            raise UsageError(f"--agent {name} and a command after `--` are two agents; give one")
-        return agents.from_command(command)
-    return agents.load(name, agents_dir)
+    if not command:
+        return agents.named(agents.load(entry, agents_dir), name)
+    if entry != "experiment":
+        raise UsageError(f"--agent {entry} and a command after `--` are two agents; give one")
+    return agents.named(agents.from_command(command), name)

@@ -67,7 +67,9 @@ def run(
     tasks: Annotated[
         list[str] | None,
         typer.Option(
-            "--tasks", help="Ids or selectors (type:…, tag:…, difficulty:…, all), by comma."
+            "--tasks",
+            help="Ids, selectors (type:…, tag:…, difficulty:…, all), files or folders (mine/) of "
+            "tasks, by comma.",
         ),
     ] = None,
     agents: Annotated[
@@ -159,6 +161,7 @@ def run(
     """Plan a suite and run it; `suite resume` goes on with one that was stopped or killed."""
     from tasks.comparison.sequential import LOOKS
     from tasks.suite import SuiteFile, begin, load_suite, merged, preflight, resolve
+    from tasks.suite.asked import absolute
     from tasks.suite.places import Machine, places
 
     limits = {
@@ -192,7 +195,9 @@ def run(
         json_=json_,
     )
     given = {
-        "tasks": [name for part in tasks or () for name in part.split(",")],
+        "tasks": list(
+            absolute((name for part in tasks or () for name in part.split(",")), Path.cwd())
+        ),
         "agents": [name for part in agents or () for name in _by_comma(part)],
         "repeats": repeats,
         "runtime": runtime,

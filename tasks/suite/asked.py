@@ -1,7 +1,8 @@
 """What a suite file may say; everything wrong with one is found here."""
 
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -179,7 +180,8 @@ class SuiteFile(_Strict):
 
     name: StrictStr = Field(default="suite", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")
     tasks: tuple[StrictStr, ...] = ()
-    """Ids, or selectors such as `type:regression+difficulty:easy`, `tag:forecasting` and `all`."""
+    """Ids, selectors such as `type:regression+difficulty:easy`, `tag:forecasting` and `all`, or
+    task files and folders of them, relative to the suite file."""
     agents: tuple[StrictStr, ...] = ()
     """Ids of the registry or `command:python agent.py`, each optionally as `name=…`."""
     repeats: int = Field(default=1, ge=1, le=100_000)
@@ -223,6 +225,16 @@ class SuiteFile(_Strict):
         return found
 
 
+def is_path(task: str) -> bool:
+    """Say whether a suite names a task by its file or folder: `mine.json`, `mine/`, `./mine`."""
+    return ":" not in task and (task.endswith(".json") or os.sep in task)
+
+
+def absolute(tasks: Iterable[str], here: Path) -> tuple[str, ...]:
+    """Return what a suite names, files and folders by their whole path: it may go on elsewhere."""
+    return tuple(str(here / task) if is_path(task) else task for task in tasks)
+
+
 def load_suite(file: Path) -> SuiteFile:
     """Read a suite file.
 
@@ -246,5 +258,10 @@ def load_suite(file: Path) -> SuiteFile:
     agents_dir = None if given.agents_dir is None else str(here / given.agents_dir)
     named = given.door.model_dump(include={"prices", "record", "replay"}, exclude_none=True)
     door = given.door.model_copy(update={key: str(here / path) for key, path in named.items()})
-    folders_here = {"tasks_dirs": tuple(folders), "agents_dir": agents_dir, "door": door}
-    return given.model_copy(update=folders_here)
+    found = {
+        "tasks": absolute(given.tasks, here),
+        "tasks_dirs": tuple(folders),
+        "agents_dir": agents_dir,
+        "door": door,
+    }
+    return given.model_copy(update=found)

@@ -3,11 +3,10 @@
 import difflib
 import json
 import os
-import re
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,7 +23,7 @@ from tasks.registry import TaskRegistry
 from tasks.spec import Task
 from tasks.store.folders import Product, SuiteFolder
 from tasks.suite import keys
-from tasks.suite.asked import DoorFile, FeedbackFile, LooksFile, SuiteFile, load_suite
+from tasks.suite.asked import DoorFile, FeedbackFile, LooksFile, SuiteFile, is_path, load_suite
 from tasks.suite.cassettes import cassette
 from tasks.suite.digests import (
     agent_digest,
@@ -36,7 +35,6 @@ from tasks.suite.digests import (
 from tasks.suite.looks import Looks
 
 COMMAND: Final = "command:"
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,39}")
 _SELECTORS: Final = {"type": "task_type", "difficulty": "difficulty", "tag": "tag"}
 _Found = TypeVar("_Found")
 
@@ -109,20 +107,22 @@ def resolve(asked: SuiteFile, registry: TaskRegistry | None = None) -> Plan:
 
     Raises:
         UnknownName: Tasks or agents that nobody knows, all of them at once.
+        InvalidTask: A task file is wrong.
         UsageError: Nothing is left to run, or a name stands twice.
     """
     known = registry or tasks.registry
     for folder in asked.tasks_dirs:
         known.load_directory(folder)
     plugins_named = {"local", "docker", *plugins.names("runtime")}
-    problems: list[str] = []
+    problems: list[TasksError] = []
     if asked.runtime not in plugins_named:
-        problems.append(f"no runtime {asked.runtime!r}; known: {', '.join(sorted(plugins_named))}")
+        names = ", ".join(sorted(plugins_named))
+        problems.append(UnknownName(f"no runtime {asked.runtime!r}; known: {names}"))
     found = list(_each(asked.tasks, lambda name: _tasks(name, known), problems))
     specs = list(_each(asked.agents, lambda name: _agent(name, asked.agents_dir), problems))
     if problems:
-        raise UnknownName("; ".join(problems))
-    wanted = {task.id: task for group in found for task in group}
+        raise type(problems[0])("; ".join(map(str, problems)))
+    wanted = _each_once(task for group in found for task in group)
     for what, listed in (("tasks", wanted), ("agents", specs)):
         if not listed:
             raise UsageError(f"the suite has no {what}, so that there is nothing to run")
@@ -147,20 +147,30 @@ def resolve(asked: SuiteFile, registry: TaskRegistry | None = None) -> Plan:
 
 
 def _each(
-    names: Sequence[str], find: Callable[[str], _Found], problems: list[str]
+    names: Sequence[str], find: Callable[[str], _Found], problems: list[TasksError]
 ) -> Iterator[_Found]:
     for name in names:
         try:
             yield find(name)
         except TasksError as error:
-            problems.append(str(error))
+            problems.append(error)
+
+
+def _each_once(found: Iterable[Task]) -> dict[str, Task]:
+    wanted: dict[str, Task] = {}
+    for task in found:
+        if wanted.setdefault(task.id, task) != task:
+            raise UsageError(f"two tasks that differ are called {task.id!r}: give one another id")
+    return wanted
 
 
 def _tasks(name: str, registry: TaskRegistry) -> list[Task]:
     if name == "all":
         return registry.list_tasks()
+    if is_path(name):
+        return [Task.load(name)] if name.endswith(".json") else registry.load_directory(name)
     if ":" not in name:
-        return [registry.get_task(name)]
+        return [_by_id(name, registry)]
     wanted = dict(part.partition(":")[::2] for part in name.split("+"))
     if unknown := wanted.keys() - _SELECTORS.keys():
         raise UnknownName(f"no selector {min(unknown)!r}; known: {', '.join(_SELECTORS)}")
@@ -170,9 +180,18 @@ def _tasks(name: str, registry: TaskRegistry) -> list[Task]:
     return found
 
 
+def _by_id(name: str, registry: TaskRegistry) -> Task:
+    try:
+        return registry.get_task(name)
+    except UnknownName as error:
+        if not Path(name).is_dir():
+            raise
+        raise UnknownName(f"no task {name!r}; its folder's tasks are {name}{os.sep}") from error
+
+
 def _agent(given: str, agents_dir: str | None) -> AgentSpec:
     name, equals, rest = given.partition("=")
-    named = bool(equals) and _NAME.fullmatch(name) is not None
+    named = bool(equals) and agents.is_name(name)
     what = rest if named else given
     if what.startswith(COMMAND):
         try:

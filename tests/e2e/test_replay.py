@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from tasks import Task, TaskRunner
+from tasks import Task, TaskRunner, agents
 from tasks.instance import Seed
+from tasks.regrade import Regrader
 from tasks.replay import Replayer
 
 SMALL = {
@@ -283,3 +284,18 @@ def test_a_task_without_data_of_ours_cannot_be_replayed(run, tmp_path):
     done = run("small", "--tasks-dir", tasks, "--local", "--replay", "1", "--", "true")
     assert done.status == 2
     assert "--replay needs data that can be drawn again" in done.err
+
+
+def test_an_agent_of_a_folder_is_found_again_under_the_name_it_was_given(tmp_path):
+    folder = tmp_path / "agents" / "own"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("own:\n  start: own/start.sh\n")
+    (folder / "start.sh").write_text("true\n")
+    known = agents.load("own", tmp_path / "agents")
+    runner = TaskRunner(tmp_path / "runs", runtime="process")
+    task = Task.from_dict(SMALL, source="test")
+    for agent in (known, agents.named(known, "mine")):
+        ended = runner.run_task(task, agent, timeout=60, seed=1)
+        opened = Regrader().opened(ended.workspace.root)
+        assert opened.report["trial"]["agent"]["id"] == agent.id
+        assert Replayer(agents_dir=tmp_path / "agents").agent(opened) == known

@@ -105,6 +105,18 @@ def test_unknown_tasks_agents_and_bad_usage(run, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_an_agent_is_called_by_the_name_that_it_is_given(run, cli, agent, tmp_path):
+    ended = run(TASK, "--local", "--name", "mine/v2", "--json", "--", "python", agent())
+    assert json.loads(ended.out)["trial"]["agent"]["id"] == "mine/v2"
+    (trial,) = trials(tmp_path)
+    assert f"{TASK}_mine-v2" in trial.name
+    assert "mine/v2" in cli("leaderboard", tmp_path / "runs").out
+    refused = run(TASK, "--local", "--name", "my agent", "--", "true")
+    assert (refused.status, len(refused.err.splitlines())) == (2, 1)
+    assert "--name 'my agent': an agent's name is a letter" in refused.err
+    assert trials(tmp_path) == [trial]
+
+
 def test_a_seed_gives_the_same_data_and_is_not_sealed(run, agent, tmp_path):
     for _ in range(2):
         run(TASK, "--local", "--seed", 5, "--", "python", agent())

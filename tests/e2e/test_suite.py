@@ -199,6 +199,29 @@ def test_a_plan_of_one_agent_has_no_agents(cli, arguments):
     assert planned.startswith("1 trial: 1 task x 1 agent x 1 repeat; ")
 
 
+def test_tasks_are_named_by_their_files_and_folders_too(
+    cli, small_task, out, tmp_path, monkeypatch
+):
+    other = {**json.loads((small_task / "small.json").read_text()), "id": "other"}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    monkeypatch.chdir(tmp_path)
+    words = ["suite", "run", "--agents", CP, "--runtime", "process", "--out", out]
+    both = ["--tasks", f"other.json,{small_task.name}/"]
+    assert cli(*words, *both, "--max-time", "0").status == 0
+    monkeypatch.chdir("/")
+    ended = cli("suite", "resume", "--out", out, "--json")
+    assert json.loads(ended.out)["states"] == {"done": 2}, ended.err
+    names = {json.loads(path.read_text())["trial"]["task"]["id"] for path in reports(out)}
+    assert names == {"other", "small"}
+
+
+def test_a_suite_file_names_task_files_from_where_it_lies(cli, small_task, tmp_path, out):
+    file = tmp_path / "suite.yaml"
+    file.write_text(f"tasks: [{small_task.name}/small.json]\nruntime: process\nagents:\n- {CP!r}\n")
+    assert cli("suite", "run", file, "--out", out).status == 0
+    assert len(reports(out)) == 1
+
+
 # --- bad input ---------------------------------------------------------------------------------
 
 
@@ -221,6 +244,8 @@ def test_all_unknown_names_are_told_at_once(cli, out):
         (["--tasks", "classification_basic", "--agents", CP, "--workers", "0"], "at least 1"),
         (["--tasks", "classification_basic", "--agents", CP, "--repeats", "0"], "repeats"),
         (["--tasks", "colour:red", "--agents", CP], "no selector 'colour'"),
+        (["--tasks", "nowhere.json", "--agents", CP], "nowhere.json: No such file"),
+        (["--tasks", "nowhere/", "--agents", CP], "nowhere: no such folder of tasks"),
         (["--tasks", "tag:nonsense", "--agents", CP], "no task fits"),
         (["--tasks", "classification_basic", "--agents", "command:"], "empty"),
         (["--tasks", "classification_basic", "--agents", CP, "--memory", "much"], "no amount"),
@@ -236,6 +261,24 @@ def test_a_suite_that_cannot_be_run_is_told_in_one_line_and_nothing_is_made(cli,
     assert ended.status in {2, 3, 4}
     assert ended.err.count("\n") == 1
     assert said in ended.err
+    assert not out.exists()
+
+
+def test_tasks_that_are_no_ids_are_told_what_they_are(cli, small_task, out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["suite", "run", "--agents", CP, "--runtime", "process", "--out", out, "--tasks"]
+    folder = cli(*words, small_task.name)
+    assert folder.status == 3
+    assert folder.err == "aexp: no task 'tasks'; its folder's tasks are tasks/\n"
+    task = json.loads((small_task / "small.json").read_text())
+    (small_task / "broken.json").write_text(json.dumps({**task, "id": "broken", "taskz": 1}))
+    broken = cli(*words, "tasks/broken.json")
+    assert broken.status == 4
+    assert "tasks/broken.json: taskz: unknown key" in broken.err
+    (tmp_path / "same.json").write_text(json.dumps({**task, "name": "Another"}))
+    twice = cli(*words, "same.json,tasks/small.json")
+    assert twice.status == 2
+    assert "two tasks that differ are called 'small'" in twice.err
     assert not out.exists()
 
 

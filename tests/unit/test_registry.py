@@ -123,7 +123,16 @@ def test_two_files_of_one_folder_may_not_hold_the_same_task(folder):
 
 
 @pytest.mark.parametrize(
-    "broken", ["{", "[]", '{"id": "x"}', '{"id": "../x", "task_type": "general"}']
+    "broken",
+    [
+        "{",
+        "",
+        "// mine",
+        '{"id": "x"}',
+        '{"task_type": "general"}',
+        '{"id": "../x", "task_type": "general"}',
+        '{"id": "x", "task_type": "general", "metadata": {"a": NaN}}',
+    ],
 )
 def test_a_broken_file_among_good_ones_is_named_and_none_of_the_folder_is_taken(folder, broken):
     good, bad = folder("good", a=task("a")), folder("bad", b=task("b"), c=broken, d=task("d"))
@@ -131,6 +140,27 @@ def test_a_broken_file_among_good_ones_is_named_and_none_of_the_folder_is_taken(
     with pytest.raises(InvalidTask, match=rf"{bad}/c\.json: "):
         registry.load_directory(bad)
     assert ids(registry) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "stray",
+    ["[]", "3", "null", "{}", '{"name": "notes", "version": "1.0"}', '{"rows": [NaN]}',
+     '{"id": "' + "x" * 2**20 + '"}'],
+    ids=["list", "number", "null", "empty", "package", "data", "large"],
+)  # fmt: skip
+def test_a_file_that_plainly_is_no_task_is_left_out_with_one_line(folder, stray, caplog):
+    own = folder("own", a=task("a"), b=stray, c=task("c"))
+    registry = TaskRegistry()
+    assert [known.id for known in registry.load_directory(own)] == ["a", "c"]
+    (said,) = caplog.messages
+    assert said.startswith(f"{own}/b.json is left out: ")
+
+
+def test_the_name_of_a_file_that_is_left_out_cannot_command_the_terminal(tmp_path, caplog):
+    (tmp_path / "\x1b[2J\n.json").write_text("[]")
+    assert TaskRegistry(tmp_path).list_tasks() == []
+    (said,) = caplog.messages
+    assert said.isprintable()
 
 
 def test_a_broken_file_is_complained_of_until_it_is_mended(folder):
