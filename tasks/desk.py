@@ -2,11 +2,9 @@
 
 import asyncio
 import hashlib
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from tasks import grading
@@ -18,6 +16,7 @@ from tasks.gateway.uploads import uploaded
 from tasks.grading import Hidden
 from tasks.instance import Instance, Seed
 from tasks.measures import MEASURES
+from tasks.scratch import scratch
 from tasks.spec import Task
 
 OK, BAD, SPENT = 200, 400, 429
@@ -136,7 +135,7 @@ class Desk:
 
     def _score(self, content: bytes) -> float | list[str]:
         """Return the score on the realised answers; or what is wrong with the submission."""
-        with tempfile.TemporaryDirectory(prefix="aexp-") as folder:
+        with scratch("desk") as folder:
             kind = "parquet" if content.startswith(b"PAR1") else "csv"
-            (Path(folder) / f"submission.{kind}").write_bytes(content)
-            return grading.score(self.measure, self.asked, grading.Outputs(Path(folder)))
+            (folder / f"submission.{kind}").write_bytes(content)
+            return grading.score(self.measure, self.asked, grading.Outputs(folder))

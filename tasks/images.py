@@ -16,6 +16,7 @@ from tasks import agents
 from tasks.errors import InfrastructureError
 from tasks.runtimes import certificates
 from tasks.runtimes.engine import Engine
+from tasks.scratch import scratch
 
 BUNDLE: Final = "ca-bundle.crt"
 DOCKERFILE: Final = ".aexp.Dockerfile"
@@ -153,8 +154,8 @@ class _Build:
             self.engine.ask("image", "rm", "--force", uncut, trusting, patience_s=LONG_S)
 
     def _cut(self, uncut: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="aexp-image-") as folder:
-            saved, loaded = Path(folder, "saved.tar"), Path(folder, "loaded.tar")
+        with scratch("image") as folder:
+            saved, loaded = folder / "saved.tar", folder / "loaded.tar"
             self.engine.answer("save", "--output", str(saved), uncut, patience_s=LONG_S)
             with saved.open("rb") as source, loaded.open("wb") as target:
                 certificates.cut(source, target, self.image.tags)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from tasks.gateway.http1 import Head
 from tasks.gateway.uploads import uploaded
 from tasks.instance import Contract
 from tasks.runtimes.base import Runtime
+from tasks.scratch import scratch
 from tasks.workspace import Workspace
 
 FOLDER = ".door"
@@ -184,8 +184,8 @@ class _Validation:
             return 200, {"result": await asyncio.to_thread(self._said, content)}
 
     def _said(self, content: bytes) -> str:
-        with tempfile.TemporaryDirectory(prefix="aexp-") as folder:
-            file = Path(folder) / "submission.csv"
+        with scratch("submission") as folder:
+            file = folder / "submission.csv"
             file.write_bytes(content)
             problems = grading.check_submission(file, self._contract).problems
         if not problems:

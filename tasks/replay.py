@@ -4,7 +4,6 @@ Predictions that were written by hand, picked by luck or remembered do not survi
 that learns from the data makes as good a submission once more.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +24,7 @@ from tasks.regrade import Opened, Regrader
 from tasks.runner import TaskRunner
 from tasks.runtimes.base import Cancel, Runtime
 from tasks.runtimes.named import fitting, runtime_named
+from tasks.scratch import scratch
 from tasks.solutions import Solution
 from tasks.spec import Task
 from tasks.trial import Trial, reveal
@@ -242,8 +242,8 @@ class _Again:
             time_s=_seconds(opened.report),
         )
         root = _folder(opened.workspace)
-        with tempfile.TemporaryDirectory(prefix="aexp-replay-") as folder:
-            agent = solutions.as_agent(self.solution, maker, Path(folder))
+        with scratch("replay") as folder:
+            agent = solutions.as_agent(self.solution, maker, folder)
             runner = TaskRunner(
                 root,
                 runtime=replayer.place(opened, maker),

@@ -1,7 +1,6 @@
 """`agents`: which there are, what one is, what it needs, and whether it works."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +20,7 @@ from tasks.cli.gateway import (
 )
 from tasks.cli.options import Json
 from tasks.errors import MissingPart, counted
+from tasks.scratch import scratch
 
 if TYPE_CHECKING:
     from tasks.agents import AgentSpec
@@ -148,9 +148,9 @@ def check(
     spec = agents.load(agent, agents_dir)
     for note in spec.notes:
         console.out(f"note: {note}")
-    with tempfile.TemporaryDirectory(prefix="aexp-check-") as folder:
+    with scratch("check") as folder:
         runner = TaskRunner(
-            keep or Path(folder),
+            keep or folder,
             runtime=runtime,
             access=granted(upstream, key_env, max_cost=max_cost, record=record, play=play),
             models=models_named(model),

@@ -66,10 +66,11 @@ def doctor(
 
 
 def _cleaned() -> Iterator[str]:
-    """Remove containers, mounts and control groups whose runners are dead; yield what each was."""
+    """Remove containers, mounts, control groups and folders of the dead; yield what each was."""
     from tasks.errors import TasksError
     from tasks.runtimes import cgroups, disk_wall
     from tasks.runtimes.engine import Engine
+    from tasks.scratch import leftovers
 
     try:
         yield from (f"container {name}" for name in Engine().reap())
@@ -79,6 +80,7 @@ def _cleaned() -> Iterator[str]:
     for folder in cgroups.leftovers(cgroups.usable()):
         if cgroups.removed(folder):
             yield f"control group {folder}"
+    yield from (f"folder {folder}" for folder in leftovers())
 
 
 def _probed(lines: list[Line]) -> Iterator[tuple[str, "list[Probe]"]]:

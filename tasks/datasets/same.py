@@ -1,7 +1,6 @@
 """Whether a data folder holds the draw that it is taken for."""
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from tasks.datasets.folders import (
 from tasks.datasets.writer import Format
 from tasks.errors import InvalidInput
 from tasks.instance import Instance, Table
+from tasks.scratch import scratch
 from tasks.spec import Task
 
 FORMATS: Final[tuple[Format, ...]] = ("csv", "parquet")
@@ -61,9 +61,9 @@ def _formats(instance: Instance, folder: Path) -> list[Format]:
 
 
 def _changed(task: Task, instance: Instance, folder: Path, form: Format) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="aexp-draw-") as made:
-        write_public(task, instance, Path(made), table_format=form)
-        for name, digest in digests(Path(made)).items():
+    with scratch("draw") as made:
+        write_public(task, instance, made, table_format=form)
+        for name, digest in digests(made).items():
             if name not in WORDS and _digest(folder / name) != digest:
                 yield name
 

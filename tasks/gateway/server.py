@@ -6,7 +6,6 @@ import logging
 import os
 import secrets
 import socket
-import tempfile
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -26,6 +25,7 @@ from tasks.gateway.reply import HungUp, Reply
 from tasks.gateway.upstream import Pool, Upstream
 from tasks.gateway.usage import Prices
 from tasks.gateway.wires import Kind, Refusal
+from tasks.scratch import scratch
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Gateway:
         )
         self._hidden = hidden
         self._folder: int | None = None
-        self._made: Path | None = None
+        self._made = contextlib.ExitStack()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -116,7 +116,7 @@ class Gateway:
             InfrastructureError: The socket cannot be made.
         """
         if folder is None:
-            folder = self._made = Path(tempfile.mkdtemp(prefix="aexp-door-"))
+            folder = self._made.enter_context(scratch("door"))
             folder.chmod(0o711)
         self._folder = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         # Through the open folder, as the kernel takes no path of more than 107 bytes.
@@ -172,9 +172,7 @@ class Gateway:
                 os.unlink(SOCKET, dir_fd=self._folder)
             os.close(self._folder)
             self._folder = None
-        if self._made is not None:
-            self._made.rmdir()
-            self._made = None
+        self._made.close()
 
     def summary(self) -> dict[str, Any]:
         """Return what went through, and whether the record of it is as we wrote it."""

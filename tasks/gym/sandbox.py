@@ -1,11 +1,11 @@
 """A sandbox that stays up: a warm interpreter behind the walls of a runtime, for many episodes."""
 
+import contextlib
 import os
 import secrets
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from tasks.prepared import Prepared
 from tasks.runtimes.base import Cancel, Runtime
 from tasks.runtimes.inside import warm
 from tasks.runtimes.inside.warm import Lines
+from tasks.scratch import scratch
 from tasks.workspace import Workspace
 
 FOLDER = ".warm"
@@ -73,7 +74,8 @@ class Sandbox:
         self.preload = tuple(preload)
         self.outcome: Outcome | None = None
         """How the box ended, once it has."""
-        self._root = Path(tempfile.mkdtemp(prefix="aexp-gym-"))
+        self._made = contextlib.ExitStack()
+        self._root = self._made.enter_context(scratch("gym"))
         self._root.chmod(0o755)
         # A name of its own, by which the box has control groups of its own.
         self.workspace = Workspace.at(self._root / f"episode-{secrets.token_hex(6)}")
@@ -149,6 +151,7 @@ class Sandbox:
         if self._sweeper is not None:
             self._sweeper.wait()
         subprocess.run(["rm", "-rf", "--", str(self._root)], check=False, capture_output=True)
+        self._made.close()
 
     # --- files -----------------------------------------------------------
 

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from tasks.logged.found import (
     printable,
     whole,
 )
+from tasks.scratch import scratch
 
 SECONDS = 15.0
 ANSWER_BYTES = 8 * 2**20
@@ -83,8 +83,8 @@ def read(logs: Path) -> Logged:
     """Read what lies in the collected copy of an agent's logs; nothing there costs nothing."""
     if not any(os.path.lexists(logs / name) for name in SOURCES):
         return Logged()
-    with tempfile.TemporaryDirectory(prefix="aexp-logged-") as scratch:
-        answer, problem = _ask(logs, Path(scratch))
+    with scratch("logged") as folder:
+        answer, problem = _ask(logs, folder)
     if problem:
         return Logged(problems=(problem,))
     try:
@@ -93,17 +93,17 @@ def read(logs: Path) -> Logged:
         return Logged(problems=("the reader of the agent's logs answered nonsense",))
 
 
-def _ask(logs: Path, scratch: Path) -> tuple[bytes, str]:
+def _ask(logs: Path, folder: Path) -> tuple[bytes, str]:
     """Return the reader's answer, or what became of it."""
-    target = scratch / "answer.json"
+    target = folder / "answer.json"
     with target.open("wb") as answer:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _START, str(logs.resolve()), str(scratch)],
+            [sys.executable, "-I", "-S", "-c", _START, str(logs.resolve()), str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=answer,
             stderr=subprocess.DEVNULL,
-            cwd=scratch,
-            env={"SQLITE_TMPDIR": str(scratch)},
+            cwd=folder,
+            env={"SQLITE_TMPDIR": str(folder)},
         )
         try:
             status = process.wait(SECONDS)

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -20,6 +19,7 @@ from tasks.outcome import Limits, Mechanisms, Outcome
 from tasks.runtimes import box, cgroups, disk_wall, seccomp
 from tasks.runtimes.base import Cancel
 from tasks.runtimes.watched import supervised
+from tasks.scratch import scratch
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -194,8 +194,8 @@ def _bwrap() -> Path:
 def _problem() -> str:
     """Return why no box can be made here; nothing if one could."""
     try:
-        with tempfile.TemporaryDirectory(prefix="aexp-") as folder:
-            workspace = Workspace.create(Path(folder), "probe")
+        with scratch("probe") as folder:
+            workspace = Workspace.create(folder, "probe")
             outcome = _run(["true"], workspace, {"PATH": os.defpath}, Limits(time_s=10), {})
     except (MissingPart, InfrastructureError) as error:
         return str(error)

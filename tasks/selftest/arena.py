@@ -9,7 +9,6 @@ import selectors
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tasks.runtimes import seccomp
+from tasks.scratch import scratch
 
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 _POLL_S = 0.05
@@ -32,8 +32,7 @@ class Arena:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="aexp-arena-")))
-        self.folder = folder
+        self.folder = folder = self._stack.enter_context(scratch("arena"))
         folder.chmod(0o755)
         self.secret = folder / "secret"
         self.secret.write_text(self.token)

@@ -2,7 +2,6 @@
 
 import secrets
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from tasks.outcome import Limits, Outcome
 from tasks.prepared import Prepared, prepare
 from tasks.runtimes import procfs
 from tasks.runtimes.base import Runtime
+from tasks.scratch import scratch
 from tasks.selftest.arena import Arena
 from tasks.selftest.attack import PRELUDE, Attack
 from tasks.spec import Task
@@ -79,9 +79,9 @@ def fight(attacks: Iterable[Attack], runtime: Runtime) -> Iterator[Verdict]:
         MissingPart: The runtime does not work here.
     """
     runtime.check()
-    with Arena() as arena, tempfile.TemporaryDirectory(prefix="aexp-selftest-") as folder:
+    with Arena() as arena, scratch("selftest") as folder:
         for attack in attacks:
-            yield fight_one(attack, runtime, arena, Path(folder))
+            yield fight_one(attack, runtime, arena, folder)
 
 
 def fight_one(

@@ -1,12 +1,12 @@
 """The quick test of a runtime: one attack or two on each part of its walls."""
 
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import TasksError
 from tasks.runtimes.base import Runtime
+from tasks.scratch import scratch
 from tasks.selftest.arena import Arena
 from tasks.selftest.attack import Attack
 from tasks.selftest.attacks import ATTACKS, QUICK
@@ -38,10 +38,10 @@ def probe(runtime: Runtime) -> list[Probe]:
     names = [name for part in QUICK.values() for name in part]
     with (
         Arena() as arena,
-        tempfile.TemporaryDirectory(prefix="aexp-doctor-") as folder,
+        scratch("doctor") as folder,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
-        verdicts = pool.map(lambda name: _tried(by_id[name], runtime, arena, Path(folder)), names)
+        verdicts = pool.map(lambda name: _tried(by_id[name], runtime, arena, folder), names)
         found = dict(zip(names, verdicts, strict=True))
     return [_probe(part, [found[name] for name in ids], runtime) for part, ids in QUICK.items()]
 
