@@ -55,7 +55,10 @@ MaxCost = Annotated[
     typer.Option("--max-cost", help="Of all trials together, in US dollars; likewise.", min=0),
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first trial that fails.")]
-ExecutorName = Annotated[str, typer.Option("--executor", help="Where trials run.")]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option("--executor", help="Where trials run: pool (default), dask, ray or slurm."),
+]
 
 
 @app.command()
@@ -136,7 +139,7 @@ def run(
     ] = None,
     out: Out = RUNS,
     store: StoreUrl = None,
-    executor: ExecutorName = "pool",
+    executor: ExecutorName = None,
     workers: Workers = None,
     max_time: MaxTime = None,
     max_tokens: MaxTokens = None,
@@ -220,12 +223,12 @@ def run(
     plan = resolve(asked)
     preflight(plan)
     tracking.feed(asked.trackers, out)  # which looks them up and starts nothing
-    if executor == "pool":
+    if how.engine == "pool":
         places(Machine.here(), plan.limits, workers)
     if dry_run:
         _show_plan(plan, workers, json_=json_)
         return
-    folder = begin(plan, out.absolute(), asked, file, **options)
+    folder = begin(plan, out.absolute(), asked, file, how=how.kept(), **options)
     work(folder, how)
 
 
@@ -235,7 +238,7 @@ def resume(
     *,
     out: Out = RUNS,
     store: StoreUrl = None,
-    executor: ExecutorName = "pool",
+    executor: ExecutorName = None,
     workers: Workers = None,
     max_time: MaxTime = None,
     max_tokens: MaxTokens = None,
@@ -263,8 +266,9 @@ def resume(
         fail_fast=fail_fast,
         json_=json_,
     )
-    how.check()
     folder = find_suite(suite, out)
+    how = how.as_begun(folder)
+    how.check()
     asked = asked_again(folder)
     plan = resolve(asked)
     preflight(plan)
@@ -277,7 +281,7 @@ def resume(
             )
         said = folder.load()
         file = None if said["file"] is None else Path(said["file"])
-        folder = begin(plan, folder.root.parent, asked, file, **said["options"])
+        folder = begin(plan, folder.root.parent, asked, file, how=how.kept(), **said["options"])
     work(folder, how, again="cancelled")
 
 
@@ -290,7 +294,7 @@ def retry(
     ] = None,
     out: Out = RUNS,
     store: StoreUrl = None,
-    executor: ExecutorName = "pool",
+    executor: ExecutorName = None,
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
@@ -300,9 +304,8 @@ def retry(
     if only is not None and only not in REASONS:
         raise UsageError(f"--only {only!r}{suggestion(only, REASONS)}")
     folder = find_suite(suite, out)
-    work(
-        folder, How(store=store, executor=executor, workers=workers, json_=json_), again=only or ""
-    )
+    how = How(store=store, executor=executor, workers=workers, json_=json_).as_begun(folder)
+    work(folder, how, again=only or "")
 
 
 @app.command()

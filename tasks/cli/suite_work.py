@@ -3,11 +3,12 @@
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tasks import plugins
 from tasks.cli import console, tracking
 from tasks.cli.suite_view import (
     Watch,
@@ -39,7 +40,7 @@ class How:
 
     store: str | None = None
     """The URL of its index, if that is not beside the suites."""
-    executor: str = "pool"
+    executor: str | None = None
     workers: int | None = None
     max_time: str | None = None
     max_tokens: int | None = None
@@ -50,14 +51,31 @@ class How:
     fail_fast: bool = False
     json_: bool = False
 
+    @property
+    def engine(self) -> str:
+        """The name of the executor."""
+        return self.executor or "pool"
+
+    def kept(self) -> dict[str, Any]:
+        """Return what also holds when the suite goes on, until it is asked otherwise."""
+        return {"executor": self.executor, "workers": self.workers}
+
+    def as_begun(self, folder: "SuiteFolder") -> "How":
+        """Return this with what is not said as the suite was begun."""
+        before = folder.load().get("how", {})
+        silent = {key: before.get(key) for key, said in self.kept().items() if said is None}
+        return replace(self, **silent)
+
     def check(self) -> None:
         """Refuse what cannot be meant, before anything is made.
 
         Raises:
             UsageError: No workers, a time that is none, or the URL of no store.
-            MissingPart, InfrastructureError: The store cannot be had.
+            UnknownName: No such executor.
+            MissingPart, InfrastructureError: The executor or the store cannot be had.
         """
         workers_of(self.workers)
+        plugins.load("executor", self.engine)
         self.seconds()
         if self.store is not None:
             from tasks.store.postgres import PostgresIndex
@@ -142,12 +160,12 @@ def work(folder: "SuiteFolder", how: How, *, again: str | None = None) -> None:
             queue_again(folder, store, again or None)
         said = folder.load()
         limits = Limits(**said["limits"])
-        pool = how.executor == "pool"
+        pool = how.engine == "pool"
         parts = places(Machine.here(), limits, how.workers) if pool else []
         feed = tracking.feed(asked.trackers, folder.root.parent)
         needs = None if pool else _needs(limits)
         made = executor_named(
-            how.executor, workers=len(parts) or workers_of(how.workers), needs=needs
+            how.engine, workers=len(parts) or workers_of(how.workers), needs=needs
         )
         view = Watch(
             folder.product(said),

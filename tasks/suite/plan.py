@@ -227,7 +227,13 @@ def _named_once(specs: Sequence[AgentSpec]) -> Iterator[AgentSpec]:
 
 
 def begin(
-    plan: Plan, store: Path, asked: SuiteFile, file: Path | None = None, **options: Any
+    plan: Plan,
+    store: Path,
+    asked: SuiteFile,
+    file: Path | None = None,
+    *,
+    how: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> SuiteFolder:
     """Make the suite's folder and key; the plan is written last and makes it one.
 
@@ -236,6 +242,7 @@ def begin(
         store: Where the folder is made.
         asked: What was asked, to be resolved anew when the suite goes on.
         file: Where it was written, which is then read anew.
+        how: What was asked of how it is worked on; no result depends on it.
         options: What was asked beside the file.
     """
     stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime())
@@ -274,6 +281,7 @@ def begin(
         "asked": asked.model_dump(mode="json"),
         "file": None if file is None else str(file.absolute()),
         "options": options,
+        "how": dict(how or {}),
         "version": tasks.__version__,
         "grader": grader_digest(),
     }

@@ -1,5 +1,6 @@
 """Suites as a user runs them: planned, run, killed, gone on with."""
 
+import itertools
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ import time
 
 import pytest
 
+from tasks import executors
+from tasks.executors import executor_named
 from tests.conftest import ROOT
 
 CP = 'command:sh -c "cp $DATA_DIR/sample_submission.csv $SUBMISSION_DIR/submission.csv"'
@@ -176,6 +179,25 @@ def test_the_budget_of_time_stops_the_suite_and_resume_goes_on(cli, arguments, o
     assert json.loads(cli("suite", "resume", "--out", out, "--json").out)["states"] == {"done": 3}
 
 
+@pytest.mark.parametrize("command", ["resume", "retry"])
+def test_a_suite_goes_on_with_the_workers_it_was_begun_with_unless_told_otherwise(
+    cli, arguments, out, monkeypatch, command
+):
+    asked = []
+
+    def noted(name, *, workers, needs=None):
+        asked.append((name, workers))
+        return executor_named(name, workers=workers, needs=needs)
+
+    monkeypatch.setattr(executors, "executor_named", noted)
+    words = ["3" if before == "--workers" else word
+             for before, word in itertools.pairwise(["", *arguments])]  # fmt: skip
+    assert cli(*words, "--repeats", "2", "--max-time", "0").status == 0
+    assert cli("suite", command, "--out", out, "--workers", "2").status == 0
+    assert cli("suite", command, "--out", out).status == 0
+    assert asked == [("pool", 3), ("pool", 2), ("pool", 3)]
+
+
 def test_the_commands_that_are_named_find_a_suite_outside_of_the_usual_store(
     cli, arguments, out, tmp_path, monkeypatch
 ):
@@ -245,6 +267,7 @@ def test_all_unknown_names_are_told_at_once(cli, out):
         (["--tasks", "classification_basic", "--agents", CP, "--repeats", "0"], "repeats"),
         (["--tasks", "colour:red", "--agents", CP], "no selector 'colour'"),
         (["--tasks", "nowhere.json", "--agents", CP], "nowhere.json: No such file"),
+        (["--tasks", "classification_basic", "--agents", CP, "--executor", "pol"], "'pool'"),
         (["--tasks", "nowhere/", "--agents", CP], "nowhere: no such folder of tasks"),
         (["--tasks", "tag:nonsense", "--agents", CP], "no task fits"),
         (["--tasks", "classification_basic", "--agents", "command:"], "empty"),
