@@ -8,8 +8,6 @@ import contextlib
 import json
 import os
 import platform
-import re
-import secrets
 import select
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -19,20 +17,16 @@ from time import monotonic, sleep, time
 from typing import IO, Any, Final, Self
 
 from tasks.errors import InfrastructureError, TasksError
-from tasks.home import write_helpers
 from tasks.outcome import Limits, Mechanisms, Outcome
-from tasks.runtimes import disk_wall, engine, seccomp
+from tasks.runtimes import disk_wall, engine, mounted, seccomp
 from tasks.runtimes.base import Cancel
-from tasks.runtimes.docker_command import HOME, INSIDE, Container, run_command
+from tasks.runtimes.docker_command import HOME, Container, run_command
 from tasks.runtimes.growth import Growth
-from tasks.runtimes.log import RunLog
+from tasks.runtimes.log import RunLog, logged
 from tasks.workspace import Workspace
 
 IMAGE: Final = "mlebench-experiment"
 """What an agent runs in that has no image of its own."""
-
-USER: Final = 1000
-"""Who the agent is in a container if we are root; `nonroot` in our images."""
 
 START_S: Final = 60.0
 """What an engine may take to start a container; a busy one takes seconds."""
@@ -42,12 +36,6 @@ KILL_S: Final = 2.0
 
 DOOR: Final = ".door"
 """In the home: the way to a model and to validation, if the trial has one."""
-
-CHECKER: Final = f"""\
-#!/bin/bash
-# Checks the form of a submission; it knows no answers and measures nothing.
-exec python3 -I -S {INSIDE}/grading_server.py "${{1:-$SUBMISSION_DIR/submission.csv}}"
-"""
 
 _POLL_MS = 50
 _DISK_PAUSE_S = 0.1
@@ -128,7 +116,7 @@ class DockerRuntime:
             runner=engine.this_runner(),
             home=workspace.home,
             public=workspace.public,
-            user=_user(),
+            user=mounted.user(),
             retain=self.retain,
             oci_runtime=self.oci_runtime,
             serve=not (workspace.home / DOOR).exists(),
@@ -147,9 +135,6 @@ class DockerRuntime:
         cancel: Cancel | None = None,
     ) -> Outcome:
         """Run `command` as `Runtime.run` says."""
-        enforced = self.enforces(limits)
-        if cancel is not None and cancel.wanted:
-            return Outcome(reason="cancelled", exit_code=None, seconds=0.0, enforced=enforced)
         if any("\0" in word for word in command):
             detail = f"cannot start {command[0]!r}: a NUL in it"
             return Outcome(
@@ -157,60 +142,43 @@ class DockerRuntime:
                 exit_code=None,
                 seconds=0.0,
                 detail=detail,
-                enforced=enforced,
+                enforced=self.enforces(limits),
             )
-        try:
-            _prepare(workspace)
-            log = RunLog(workspace.log_file, limits.log_bytes, on_output)
-        except OSError as error:
-            raise InfrastructureError(f"{error.filename}: {error.strerror}") from error
-        name = container_name(workspace)
+        return logged(
+            lambda log: self._contain(command, workspace, env, limits, log=log, cancel=cancel),
+            workspace,
+            limits,
+            self.enforces(limits),
+            prepare=self._prepare,
+            on_output=on_output,
+            cancel=cancel,
+        )
+
+    def _prepare(self, workspace: Workspace) -> None:
+        """Make what is mounted, and give it to the container's user."""
+        mounted.prepare(workspace)
+
+    def _contain(
+        self,
+        command: Sequence[str],
+        workspace: Workspace,
+        env: Mapping[str, str],
+        limits: Limits,
+        *,
+        log: RunLog,
+        cancel: Cancel | None,
+    ) -> dict[str, Any]:
+        """Run the command in a container to its end; return the fields of the outcome."""
+        name = engine.container_name(workspace)
         words = self.command(command, workspace, limits, name)
         disk = Growth(str(workspace.root), str(workspace.log_file), limits.disk_bytes)
+        trial = _Watched(
+            self.engine, words, name, log, disk, image=self.image or IMAGE, retain=self.retain
+        )
         try:
-            trial = _Watched(
-                self.engine, words, name, log, disk, image=self.image or IMAGE, retain=self.retain
-            )
-            try:
-                result = trial.wait(env, limits, cancel)
-            finally:
-                trial.close()
+            return trial.wait(env, limits, cancel)
         finally:
-            log.close()
-        if log.failure:
-            result["detail"] = "; ".join(filter(None, (result["detail"], log.failure)))
-        return Outcome(**result, log_bytes=log.seen, enforced=enforced)
-
-
-def _user() -> str:
-    """Return the container's user: ours, whose files are then ours too, but never root."""
-    return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{USER}:{USER}"
-
-
-def _prepare(workspace: Workspace) -> None:
-    """Make what is mounted, and give it to the container's user."""
-    for folder in (workspace.home / "agent", workspace.home / "data", workspace.public):
-        folder.mkdir(parents=True, exist_ok=True)
-    checker = workspace.home / "validate_submission.sh"
-    if not checker.exists():
-        checker.write_text(CHECKER)
-        checker.chmod(0o755)
-        write_helpers(workspace.home, "python3", f"{INSIDE}/ask.py")
-    if os.getuid() == 0:
-        for directory, folders, files in os.walk(workspace.home):
-            for entry in (".", *folders, *files):
-                os.chown(Path(directory, entry), USER, USER, follow_symlinks=False)
-        for directory, folders, files in os.walk(workspace.public):
-            for entry in (".", *folders, *files):
-                path = Path(directory, entry)
-                if not path.is_symlink():
-                    path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-
-
-def container_name(workspace: Workspace) -> str:
-    """Return a name that no other container has, and that shows the trial."""
-    trial = re.sub(r"[^A-Za-z0-9_.-]", "-", workspace.root.name)
-    return f"aexp-{trial}-{secrets.token_hex(3)}"
+            trial.close()
 
 
 class _Watched:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import secrets
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -13,6 +15,7 @@ from typing import IO, Final
 from tasks.errors import InfrastructureError, MissingPart, TasksError
 from tasks.runtimes import procfs
 from tasks.runtimes.docker_command import LABEL_RETAIN, LABEL_RUNNER, LABEL_TRIAL, build_hint
+from tasks.workspace import Workspace
 
 PATIENCE_S: Final = 30.0
 """A daemon that does not answer a question for so long is broken."""
@@ -188,6 +191,12 @@ class Engine:
     def is_rootless_podman(self) -> bool:
         """Whether users must be mapped to themselves for our folders to be theirs."""
         return Path(self.program).name == "podman" and os.getuid() != 0
+
+
+def container_name(workspace: Workspace) -> str:
+    """Return a name that no other container has, and that shows the trial."""
+    trial = re.sub(r"[^A-Za-z0-9_.-]", "-", workspace.root.name)
+    return f"aexp-{trial}-{secrets.token_hex(3)}"
 
 
 def this_runner() -> str:

@@ -4,13 +4,57 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from tasks.workspace import move_aside
+from tasks.errors import InfrastructureError
+from tasks.outcome import Limits, Mechanisms, Outcome
+from tasks.runtimes.base import Cancel
+from tasks.workspace import Workspace, move_aside
 
 PIPE_BYTES = 2**20
 """What is read in one go."""
 
 _SPLICED_BYTES = 64 * 2**20
+
+
+def logged(
+    work: Callable[["RunLog"], dict[str, Any]],
+    workspace: Workspace,
+    limits: Limits,
+    enforced: Mechanisms,
+    *,
+    prepare: Callable[[Workspace], object],
+    on_output: Callable[[bytes], None] | None,
+    cancel: Cancel | None,
+) -> Outcome:
+    """Do what contains a command, with its `run.log` open, unless it is cancelled already.
+
+    Args:
+        work: Returns the fields of the outcome that are its own.
+        workspace: Where the log is.
+        limits: How much of the output is kept.
+        enforced: What enforces the limits.
+        prepare: Makes, before anything starts, the folders that the command needs.
+        on_output: As of `Runtime.run`.
+        cancel: As of `Runtime.run`.
+
+    Raises:
+        InfrastructureError: A folder or the log cannot be made, or `work` says so.
+    """
+    if cancel is not None and cancel.wanted:
+        return Outcome(reason="cancelled", exit_code=None, seconds=0.0, enforced=enforced)
+    try:
+        prepare(workspace)
+        log = RunLog(workspace.log_file, limits.log_bytes, on_output)
+    except OSError as error:
+        raise InfrastructureError(f"{error.filename}: {error.strerror}") from error
+    try:
+        found = work(log)
+    finally:
+        log.close()
+    if log.failure:
+        found["detail"] = "; ".join(filter(None, (found["detail"], log.failure)))
+    return Outcome(**found, log_bytes=log.seen, enforced=enforced)
 
 
 class RunLog:

@@ -9,16 +9,16 @@ cores and time are limited.
 import os
 import select
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from tasks.errors import InfrastructureError
-from tasks.outcome import Limits, Mechanisms, Outcome, Reason
+from tasks.outcome import Limits, Mechanisms, Reason
 from tasks.runtimes import engine
 from tasks.runtimes.base import Cancel
-from tasks.runtimes.docker import IMAGE, DockerRuntime, container_name
+from tasks.runtimes.docker import IMAGE, DockerRuntime
 from tasks.runtimes.docker_command import HOME, LABEL_RUNNER, LABEL_TRIAL, cgroup_limits, mount
 from tasks.runtimes.log import RunLog
 from tasks.workspace import Workspace
@@ -46,22 +46,21 @@ class MleBenchRuntime(DockerRuntime):
         program = Path(self.engine.program).name
         return {**super().enforces(limits), "disk": None, "time": f"{program} kill"}
 
-    def run(
+    def _prepare(self, workspace: Workspace) -> None:
+        """Make nothing: what the command leaves in its container is copied into the home."""
+
+    def _contain(
         self,
         command: Sequence[str],
         workspace: Workspace,
         env: Mapping[str, str],
         limits: Limits,
         *,
-        on_output: Callable[[bytes], None] | None = None,
-        cancel: Cancel | None = None,
-    ) -> Outcome:
-        """Run `command` as `Runtime.run` says; what it leaves is in `workspace.home`."""
-        enforced = self.enforces(limits)
-        if cancel is not None and cancel.wanted:
-            return Outcome(reason="cancelled", exit_code=None, seconds=0.0, enforced=enforced)
-        name = container_name(workspace)
-        log = RunLog(workspace.log_file, limits.log_bytes, on_output)
+        log: RunLog,
+        cancel: Cancel | None,
+    ) -> dict[str, Any]:
+        """Run the command beside MLE-bench's entrypoint; return the fields of the outcome."""
+        name = engine.container_name(workspace)
         try:
             self._start(name, workspace, env, limits)
             reason, status, detail, seconds = self._execute(
@@ -72,17 +71,9 @@ class MleBenchRuntime(DockerRuntime):
                 reason, detail = "out of memory", "the engine says that it ran out of memory"
             self._extract(name, workspace)
         finally:
-            log.close()
             if not self.retain:
                 self.engine.remove(name)
-        return Outcome(
-            reason=reason,
-            exit_code=status,
-            seconds=seconds,
-            detail=detail,
-            log_bytes=log.seen,
-            enforced=enforced,
-        )
+        return {"reason": reason, "exit_code": status, "seconds": seconds, "detail": detail}
 
     def _start(
         self, name: str, workspace: Workspace, env: Mapping[str, str], limits: Limits

@@ -22,7 +22,7 @@ from tasks.outcome import Limits, Mechanisms, Outcome
 from tasks.runtimes import cgroups, procfs, supervisor
 from tasks.runtimes.base import Cancel
 from tasks.runtimes.guard import GUARD, bury, hurried
-from tasks.runtimes.log import PIPE_BYTES, RunLog
+from tasks.runtimes.log import PIPE_BYTES, RunLog, logged
 from tasks.runtimes.nursery import NURSERY
 from tasks.workspace import Workspace
 
@@ -55,14 +55,7 @@ def supervised(
     Raises:
         InfrastructureError: As there.
     """
-    if cancel is not None and cancel.wanted:
-        return Outcome(reason="cancelled", exit_code=None, seconds=0.0, enforced=enforced)
     folder = workspace.home / "agent"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        log = RunLog(workspace.log_file, limits.log_bytes, on_output)
-    except OSError as error:
-        raise InfrastructureError(f"{error.filename}: {error.strerror}") from error
     mark = secrets.token_hex(8)
     request: supervisor.Request = {
         "command": list(command),
@@ -76,14 +69,20 @@ def supervised(
         "disk_bytes": limits.disk_bytes,
         "box": box,
     }
-    try:
+
+    def work(log: RunLog) -> dict[str, Any]:
         with GUARD.raised(), Watched(request, mark, log) as watched:
-            result = watched.wait(limits, cancel)
-    finally:
-        log.close()
-    if log.failure:
-        result["detail"] = "; ".join(filter(None, (result["detail"], log.failure)))
-    return Outcome(**result, log_bytes=log.seen, enforced=enforced)
+            return watched.wait(limits, cancel)
+
+    return logged(
+        work,
+        workspace,
+        limits,
+        enforced,
+        prepare=lambda _: folder.mkdir(parents=True, exist_ok=True),
+        on_output=on_output,
+        cancel=cancel,
+    )
 
 
 class Watched:
