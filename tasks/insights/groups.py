@@ -1,6 +1,6 @@
 """Differences between groups of rows: in level, in spread, and in what acts on the outcome."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -8,9 +8,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tasks.insights.forms import Args, Column, Level, Levels, Number
-from tasks.insights.kind import Chunk, Kind, Planted, Setting, number, sign
+from tasks.insights.kind import Chunk, Kind, Planted, Setting, number, scale, sign
 from tasks.insights.outcome import fit
-from tasks.insights.sample import OUTCOME, Booleans, Sample, ranked
+from tasks.insights.sample import OUTCOME, Booleans, Findings, Sample, ranked
 from tasks.insights.words import word
 from tasks.instance import Floats, Ints, Streams, on_grid
 
@@ -32,8 +32,15 @@ def _level_names(rng: Generator, n: int) -> NDArray[np.object_]:
     return np.array([word(int(k)) for k in rng.permutation(980)[:n]], dtype=object)
 
 
-def _codes(u: Floats, n: int) -> Ints:
-    """Return levels of about equal shares."""
+def _one_of_few(rng: Generator) -> tuple[NDArray[np.object_], int]:
+    """Return the names of three or four levels, and the number of one of them."""
+    n = int(rng.integers(3, 5))
+    return _level_names(rng, n), int(rng.integers(n))
+
+
+def _codes(chunk: Chunk, streams: Streams, n: int) -> Ints:
+    """Return which of n levels of about equal shares each row is in."""
+    u = streams.stream("group", chunk.k).random(len(chunk.lead))
     codes: Ints = np.minimum((u * n).astype(np.int64), n - 1)
     return codes
 
@@ -59,9 +66,9 @@ def _slopes(x: Floats, y: Floats, members: list[Booleans]) -> tuple[Floats, Floa
     return on_grid(slopes, 6), on_grid(t, 6)
 
 
-def _simpsons(sample: Sample) -> Sequence[Args]:
+@ranked
+def _simpsons(sample: Sample) -> Findings:
     y = sample.scaled[OUTCOME]
-    found: list[tuple[float, Args]] = []
     for group in sample.levels:
         members = list(sample.members(group).values())
         for name in sample.explaining:
@@ -70,19 +77,18 @@ def _simpsons(sample: Sample) -> Sequence[Args]:
             _, overall = _slopes(x, y, [np.ones(len(x), dtype=np.bool_)])
             one_way = (np.sign(t) == np.sign(t[0])).all() and np.abs(t).min() > WITHIN_T
             if one_way and abs(overall[0]) > OVERALL_Z and np.sign(overall[0]) != np.sign(t[0]):
-                found.append((float(np.abs(t).min()), {"column": name, "group": group}))
-    return ranked(found)
+                yield float(np.abs(t).min()), {"column": name, "group": group}
 
 
 def _plant_simpsons(rng: Generator, setting: Setting) -> Planted:
     name, group = setting.names
     levels, way = _level_names(rng, 3), sign(rng)
-    at, unit = number(rng, -90, 90), number(rng, 2, 20)
+    at, unit = scale(rng)
     between, within = number(rng, 1.0, 1.2), number(rng, 0.7, 0.8)
 
     def act(chunk: Chunk, streams: Streams) -> None:
-        code = _codes(streams.stream("group", chunk.k).random(len(chunk.lead)), 3)
-        own = streams.stream("noise", chunk.k).standard_normal(len(code))
+        code = _codes(chunk, streams, len(levels))
+        own = chunk.noise(streams)
         middle = 1.2 * (code - 1.0)
         chunk.outcome += way * (between * middle - within * own)
         chunk.columns[name] = on_grid(at + unit * (middle + 0.6 * own))
@@ -111,9 +117,9 @@ SIMPSONS = Kind(
 # --- an effect in one group only ----------------------------------------------------------------
 
 
-def _subgroups(sample: Sample) -> Sequence[Args]:
+@ranked
+def _subgroups(sample: Sample) -> Findings:
     made = fit(sample)
-    found: list[tuple[float, Args]] = []
     for group in sample.levels:
         levels = sample.members(group)
         members = [member[made.rows] for member in levels.values()]
@@ -125,20 +131,18 @@ def _subgroups(sample: Sample) -> Sequence[Args]:
             only = np.abs(elsewhere).max() < ELSEWHERE * abs(slopes[top])
             if only and abs(t[top]) > SUBGROUP_T and abs(slopes[top]) > SUBGROUP_SLOPE:
                 args = {"column": name, "group": group, "level": list(levels)[top]}
-                found.append((abs(float(t[top])), args))
-    return ranked(found)
+                yield abs(float(t[top])), args
 
 
 def _plant_subgroup(rng: Generator, setting: Setting) -> Planted:
     name, group = setting.names
-    n = int(rng.integers(3, 5))
-    levels, level = _level_names(rng, n), int(rng.integers(n))
-    at, unit, effect = number(rng, -90, 90), number(rng, 2, 20), sign(rng) * number(rng, 1.4, 1.7)
-    offsets = 0.7 * (rng.permutation(n) - (n - 1) / 2)
+    levels, level = _one_of_few(rng)
+    (at, unit), effect = scale(rng), sign(rng) * number(rng, 1.4, 1.7)
+    offsets = 0.7 * (rng.permutation(len(levels)) - (len(levels) - 1) / 2)
 
     def act(chunk: Chunk, streams: Streams) -> None:
-        code = _codes(streams.stream("group", chunk.k).random(len(chunk.lead)), n)
-        own = streams.stream("noise", chunk.k).standard_normal(len(code))
+        code = _codes(chunk, streams, len(levels))
+        own = chunk.noise(streams)
         chunk.outcome += offsets[code] + np.where(code == level, effect * own, 0.0)
         chunk.columns[name] = on_grid(at + unit * own)
         chunk.columns[group] = levels[code]
@@ -164,16 +168,15 @@ SUBGROUP = Kind(
 # --- shift --------------------------------------------------------------------------------------
 
 
-def _shifts(sample: Sample) -> Sequence[Args]:
-    found: list[tuple[float, Args]] = []
+@ranked
+def _shifts(sample: Sample) -> Findings:
     for group in sample.levels:
         for level, member in sample.members(group).items():
             for name in (*sample.explaining, OUTCOME):
                 values = sample.scaled[name]
                 size = _apart(values[member], values[~member])
                 if size is not None:
-                    found.append((size, {"column": name, "group": group, "level": level}))
-    return ranked(found)
+                    yield size, {"column": name, "group": group, "level": level}
 
 
 def _apart(first: Floats, second: Floats) -> float | None:
@@ -192,16 +195,15 @@ def _apart(first: Floats, second: Floats) -> float | None:
 
 def _plant_shift(rng: Generator, setting: Setting) -> Planted:
     name, group = setting.names
-    n = int(rng.integers(3, 5))
-    levels, level = _level_names(rng, n), int(rng.integers(n))
-    at, unit = number(rng, -90, 90), number(rng, 2, 20)
+    levels, level = _one_of_few(rng)
+    at, unit = scale(rng)
     wider = rng.random() < 0.5  # noqa: PLR2004 - a coin
     gap = 0.0 if wider else sign(rng) * number(rng, 1.0, 1.5)
     spread = number(rng, 1.9, 2.4) if wider else 1.0
 
     def act(chunk: Chunk, streams: Streams) -> None:
-        code = _codes(streams.stream("group", chunk.k).random(len(chunk.lead)), n)
-        own = streams.stream("noise", chunk.k).standard_normal(len(code))
+        code = _codes(chunk, streams, len(levels))
+        own = chunk.noise(streams)
         z = np.where(code == level, gap + spread * own, own)
         chunk.columns[name] = on_grid(at + unit * z)
         chunk.columns[group] = levels[code]
@@ -227,15 +229,14 @@ SHIFT = Kind(
 # --- effect size --------------------------------------------------------------------------------
 
 
-def _effects(sample: Sample) -> Sequence[Args]:
-    found: list[tuple[float, Args]] = []
+@ranked
+def _effects(sample: Sample) -> Findings:
     for name, group, levels, (a, b) in _pairs(sample):
         d = cohens_d(a, b)
         z = abs(d) / np.sqrt(1 / len(a) + 1 / len(b))
         if abs(d) > EFFECT and z > EFFECT_Z:
             d = float(on_grid(np.array([d]))[0])
-            found.append((float(z), {"column": name, "group": group, "levels": levels, "d": d}))
-    return ranked(found)
+            yield float(z), {"column": name, "group": group, "levels": levels, "d": d}
 
 
 def _pairs(
@@ -275,12 +276,12 @@ def _about_that_size(sample: Sample, args: Args) -> bool:
 def _plant_effect(rng: Generator, setting: Setting) -> Planted:
     name, group = setting.names
     levels = np.array(sorted(_level_names(rng, 2)), dtype=object)
-    at, unit, share = number(rng, -90, 90), number(rng, 2, 20), number(rng, 0.35, 0.65)
+    (at, unit), share = scale(rng), number(rng, 0.35, 0.65)
     d = sign(rng) * number(rng, 0.4, 1.3)
 
     def act(chunk: Chunk, streams: Streams) -> None:
         second = streams.stream("group", chunk.k).random(len(chunk.lead)) < share
-        own = streams.stream("noise", chunk.k).standard_normal(len(second))
+        own = chunk.noise(streams)
         chunk.columns[name] = on_grid(at + unit * (own + np.where(second, 0.0, d)))
         chunk.columns[group] = levels[second.astype(np.int64)]
 

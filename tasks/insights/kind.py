@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tasks.insights.forms import Args, Form
+from tasks.insights.forms import Args, Column, Form
 from tasks.insights.sample import Sample
 from tasks.instance import Floats, Ints, Streams
 
@@ -28,6 +28,11 @@ class Chunk:
     """(n,) in units of about one standard deviation of one effect; facts add to it in place."""
     columns: dict[str, NDArray[Any]] = field(default_factory=dict)
     """By name; facts add those of their own."""
+
+    def noise(self, streams: Streams) -> Floats:
+        """Return what is a fact's own in each row: normal, of mean 0 and variance 1."""
+        noise: Floats = streams.stream("noise", self.k).standard_normal(len(self.lead))
+        return noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +117,40 @@ class Kind:
         return any(self.agree(args, fact, sample.span) for fact in list(own)[:1])
 
 
+def about_column(
+    kind: str,
+    says: str,
+    *,
+    example: str,
+    is_so: str,
+    detect: Callable[[Sample], Sequence[Args]],
+    plant: Callable[[Generator, Setting], Planted] | None = None,
+    true: Callable[[Sample, Args], bool] | None = None,
+) -> Kind:
+    """Return a type of claim that names a column and nothing else.
+
+    Args:
+        kind: Its name.
+        says: As of `Kind`.
+        example: A column's name.
+        is_so: What follows the column's name in the words for people.
+        detect: As of `Kind`.
+        plant: As of `Kind`.
+        true: As of `Kind`.
+    """
+    return Kind(
+        type=kind,
+        says=says,
+        form={"column": Column()},
+        example={"column": example},
+        text=lambda args: f"{args['column']} {is_so}",
+        detect=detect,
+        true=true,
+        n_columns=0 if plant is None else 1,
+        plant=plant,
+    )
+
+
 def mentioned(args: Mapping[str, Any]) -> set[str]:
     """Return the texts among arguments, column names included."""
     flat: set[str] = set()
@@ -126,6 +165,11 @@ def number(rng: Generator, low: float, high: float, decimals: int = 2) -> float:
     """Return a number in [low, high] on a decimal grid."""
     scale = 10.0**decimals
     return float(np.rint((low + (high - low) * float(rng.random())) * scale) / scale)
+
+
+def scale(rng: Generator) -> tuple[float, float]:
+    """Return location and unit of a column, on which nothing depends."""
+    return number(rng, -90, 90), number(rng, 2, 20)
 
 
 def sign(rng: Generator) -> float:

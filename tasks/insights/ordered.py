@@ -1,13 +1,11 @@
 """What happens along the rows: steps, slopes, seasons, bursts."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.random import Generator
 
 from tasks.insights.forms import Args, Choice, Column, FormError, Number
-from tasks.insights.kind import Chunk, Kind, Planted, Setting, number, sign
-from tasks.insights.sample import ROW, TIME, Sample, ranked
+from tasks.insights.kind import Chunk, Kind, Planted, Setting, number, scale, sign
+from tasks.insights.sample import ROW, TIME, Findings, Sample, ranked
 from tasks.instance import Floats, Streams, on_grid
 
 CHANGE_Z, CHANGE_SIZE = 6.0, 0.5
@@ -36,13 +34,12 @@ def _anywhere(rng: Generator, first: float, span: float) -> float:
 # --- level shifts -------------------------------------------------------------------------------
 
 
-def _changes(sample: Sample) -> Sequence[Args]:
-    found: list[tuple[float, Args]] = []
+@ranked
+def _changes(sample: Sample) -> Findings:
     for name, values, times in _series(sample):
         z, size, at = _level_shift(values)
         if z > CHANGE_Z and size > CHANGE_SIZE and _line(values)[0] < _step_share(values, at):
-            found.append((z, {"column": name, "at": float(times[at])}))
-    return ranked(found)
+            yield z, {"column": name, "at": float(times[at])}
 
 
 def _series(sample: Sample) -> list[tuple[str, Floats, Floats]]:
@@ -102,8 +99,8 @@ CHANGE = Kind(
 # --- trends -------------------------------------------------------------------------------------
 
 
-def _trends(sample: Sample) -> Sequence[Args]:
-    found: list[tuple[float, Args]] = []
+@ranked
+def _trends(sample: Sample) -> Findings:
     for name, values, _ in _series(sample):
         share, way = _line(values)
         z = np.sqrt(share * len(values))
@@ -112,17 +109,16 @@ def _trends(sample: Sample) -> Sequence[Args]:
             and z > TREND_Z
             and share > _step_share(values, _level_shift(values)[2])
         ):
-            found.append((float(z), {"column": name, "direction": "up" if way > 0 else "down"}))
-    return ranked(found)
+            yield float(z), {"column": name, "direction": "up" if way > 0 else "down"}
 
 
 def _plant_trend(rng: Generator, setting: Setting) -> Planted:
     (name,) = setting.names
     rise = sign(rng) * number(rng, 1.6, 2.4)
-    at, unit = number(rng, -90, 90), number(rng, 2, 20)
+    at, unit = scale(rng)
 
     def act(chunk: Chunk, streams: Streams) -> None:
-        own = streams.stream("noise", chunk.k).standard_normal(len(chunk.lead))
+        own = chunk.noise(streams)
         z = own + rise * (chunk.position / chunk.rows - 0.5)
         chunk.columns[name] = on_grid(at + unit * z)
 
@@ -145,15 +141,14 @@ TREND = Kind(
 # --- seasons ------------------------------------------------------------------------------------
 
 
-def _seasons(sample: Sample) -> Sequence[Args]:
+@ranked
+def _seasons(sample: Sample) -> Findings:
     """Find the columns in which one frequency of the periodogram stands out."""
-    found: list[tuple[float, Args]] = []
     for name, cells in sample.scaled.items():
         share, cycles = _periodogram(np.nan_to_num(cells))
         if share > SEASON_SHARE:
             n = len(cells)
-            found.append((share, {"column": name, "period": sample.span * n / (n - 1) / cycles}))
-    return ranked(found)
+            yield share, {"column": name, "period": sample.span * n / (n - 1) / cycles}
 
 
 def _periodogram(values: Floats) -> tuple[float, float]:
@@ -176,10 +171,10 @@ def _plant_season(rng: Generator, setting: Setting) -> Planted:
     (name,) = setting.names
     period = int(rng.integers(7, max(8, min(80, setting.rows // 15))))
     size, late = number(rng, 1.1, 1.5), int(rng.integers(period))
-    at, unit = number(rng, -90, 90), number(rng, 2, 20)
+    at, unit = scale(rng)
 
     def act(chunk: Chunk, streams: Streams) -> None:
-        own = streams.stream("noise", chunk.k).standard_normal(len(chunk.lead))
+        own = chunk.noise(streams)
         phase = (chunk.position + late) % period / period
         wave = 4 * np.abs(phase - 0.5) - 1.0
         chunk.columns[name] = on_grid(at + unit * (own + size * wave))
@@ -213,14 +208,13 @@ SEASONALITY = Kind(
 # --- bursts -------------------------------------------------------------------------------------
 
 
-def _windows(sample: Sample) -> Sequence[Args]:
-    found: list[tuple[float, Args]] = []
+@ranked
+def _windows(sample: Sample) -> Findings:
     for name, values, times in _series(sample):
         if (burst := find_burst(values)) is not None:
             z, first, stop = burst
             args = {"column": name, "start": float(times[first]), "end": float(times[stop - 1])}
-            found.append((z, args))
-    return ranked(found)
+            yield z, args
 
 
 def find_burst(values: Floats) -> tuple[float, int, int] | None:
@@ -276,10 +270,10 @@ def _plant_window(rng: Generator, setting: Setting) -> Planted:
     first = int(number(rng, 0.12, 0.8, 3) * setting.rows)
     stop = first + max(6, int(number(rng, 0.03, 0.07, 3) * setting.rows))
     size = sign(rng) * number(rng, 2.3, 3.2)
-    at, unit = number(rng, -90, 90), number(rng, 2, 20)
+    at, unit = scale(rng)
 
     def act(chunk: Chunk, streams: Streams) -> None:
-        own = streams.stream("noise", chunk.k).standard_normal(len(chunk.lead))
+        own = chunk.noise(streams)
         inside = (chunk.position >= first) & (chunk.position < stop)
         chunk.columns[name] = on_grid(at + unit * (own + size * inside))
 

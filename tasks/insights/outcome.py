@@ -7,8 +7,18 @@ import numpy as np
 from numpy.random import Generator
 
 from tasks.insights.forms import Args, Choice, Column, Columns
-from tasks.insights.kind import Chunk, Kind, Planted, Setting, number, pick, sign
-from tasks.insights.sample import OUTCOME, Booleans, Sample, correlation, ranked
+from tasks.insights.kind import (
+    Chunk,
+    Kind,
+    Planted,
+    Setting,
+    about_column,
+    number,
+    pick,
+    scale,
+    sign,
+)
+from tasks.insights.sample import OUTCOME, Booleans, Findings, Sample, correlation, ranked
 from tasks.instance import Floats, Streams, on_grid
 
 RELEVANT_WALD, RELEVANT_SHARE = 30.0, 0.01
@@ -156,11 +166,11 @@ RELEVANT = Kind(
 # --- interaction --------------------------------------------------------------------------------
 
 
-def _interactions(sample: Sample) -> Sequence[Args]:
+@ranked
+def _interactions(sample: Sample) -> Findings:
     made = fit(sample)
     n = len(made.left)
     rest = made.left / (np.sqrt(float(made.left @ made.left) / n) or 1.0)
-    found: list[tuple[float, Args]] = []
     for i in range(len(made.x) - 1):
         products = made.x[i + 1 :] * made.x[i]
         products -= products.mean(axis=1, keepdims=True)
@@ -169,8 +179,7 @@ def _interactions(sample: Sample) -> Sequence[Args]:
         strong = (size * np.sqrt(n) > INTERACTION_Z) & (size**2 > INTERACTION_SHARE)
         for k in np.flatnonzero(strong).tolist():
             pair = tuple(sorted((made.names[i], made.names[i + 1 + k])))
-            found.append((float(size[k]), {"columns": pair}))
-    return ranked(found)
+            yield float(size[k]), {"columns": pair}
 
 
 INTERACTION = Kind(
@@ -186,15 +195,14 @@ INTERACTION = Kind(
 # --- no effect ----------------------------------------------------------------------------------
 
 
-def _idle(sample: Sample) -> Sequence[Args]:
+@ranked
+def _idle(sample: Sample) -> Findings:
     """Find columns that go along with the outcome, and yet do nothing given the others."""
     made = fit(sample)
-    found: list[tuple[float, Args]] = []
     for name in sample.explaining:
         r = correlation(sample.scaled[name], sample.scaled[OUTCOME])
         if r > IDLE_R and r * np.sqrt(len(sample.order)) > IDLE_Z and _does_nothing(made, name):
-            found.append((r, {"column": name}))
-    return ranked(found)
+            yield r, {"column": name}
 
 
 def _does_nothing(made: Fit, name: str) -> bool:
@@ -207,26 +215,24 @@ def _does_nothing(made: Fit, name: str) -> bool:
 
 def _plant_idle(rng: Generator, setting: Setting) -> Planted:
     (name,) = setting.names
-    way, at, unit = sign(rng), number(rng, -90, 90), number(rng, 2, 20)
+    way, (at, unit) = sign(rng), scale(rng)
 
     def act(chunk: Chunk, streams: Streams) -> None:
-        noise = streams.stream("noise", chunk.k).standard_normal(len(chunk.lead))
+        noise = chunk.noise(streams)
         z = 0.8 * way * chunk.lead + 0.6 * noise
         chunk.columns[name] = on_grid(at + unit * z)
 
     return Planted(args={"column": name}, act=act)
 
 
-NO_EFFECT = Kind(
-    type="no_effect",
-    says="a column that does nothing to the outcome given the others; looked for is one that "
+NO_EFFECT = about_column(
+    "no_effect",
+    "a column that does nothing to the outcome given the others; looked for is one that "
     "goes along with the outcome all the same, because it is correlated with a cause",
-    form={"column": Column()},
-    example={"column": "x208"},
-    text=lambda args: f"{args['column']} goes along with the outcome and does nothing to it",
+    example="x208",
+    is_so="goes along with the outcome and does nothing to it",
     detect=_idle,
     true=lambda sample, args: _does_nothing(fit(sample), args["column"]),
-    n_columns=1,
     plant=_plant_idle,
 )
 
@@ -234,24 +240,23 @@ NO_EFFECT = Kind(
 # --- direction ----------------------------------------------------------------------------------
 
 
-def _directions(sample: Sample) -> Sequence[Args]:
+@ranked
+def _directions(sample: Sample) -> Findings:
     made = fit(sample)
-    found: list[tuple[float, Args]] = []
     for name, t, share in zip(sample.explaining, made.t, made.slope_share, strict=True):
         if abs(t) > DIRECTION_T and share > DIRECTION_SHARE:
             way = "positive" if t > 0 else "negative"
-            found.append((abs(float(t)), {"column": name, "direction": way}))
-    return ranked(found)
+            yield abs(float(t)), {"column": name, "direction": way}
 
 
 def _plant_direction(rng: Generator, setting: Setting) -> Planted:
     """Plant an effect that the correlation with a cause hides or turns around."""
     (name,) = setting.names
-    way, at, unit = sign(rng), number(rng, -90, 90), number(rng, 2, 20)
+    way, (at, unit) = sign(rng), scale(rng)
     effect = -setting.lead_sign * way * number(rng, 0.45, 0.55)
 
     def act(chunk: Chunk, streams: Streams) -> None:
-        noise = streams.stream("noise", chunk.k).standard_normal(len(chunk.lead))
+        noise = chunk.noise(streams)
         z = 0.8 * way * chunk.lead + 0.6 * noise
         chunk.outcome += effect * z
         chunk.columns[name] = on_grid(at + unit * z)
@@ -276,15 +281,14 @@ DIRECTION = Kind(
 # --- form ---------------------------------------------------------------------------------------
 
 
-def _forms(sample: Sample) -> Sequence[Args]:
+@ranked
+def _forms(sample: Sample) -> Findings:
     made = fit(sample)
-    found: list[tuple[float, Args]] = []
     for j, name in enumerate(sample.explaining):
         if made.wald[j] > RELEVANT_WALD and made.share[j] > RELEVANT_SHARE:
             margin, form = best_form(made.x[j], made.left + made.parts[j])
             if margin > FORM_MARGIN:
-                found.append((margin, {"column": name, "form": form}))
-    return ranked(found)
+                yield margin, {"column": name, "form": form}
 
 
 def best_form(x: Floats, y: Floats) -> tuple[float, str]:
@@ -335,7 +339,7 @@ def _plant_form(rng: Generator, setting: Setting) -> Planted:
     (name,) = setting.names
     form: str = pick(rng, FORMS)
     effect, cut = sign(rng) * number(rng, 0.75, 0.9), number(rng, -0.4, 0.4)
-    at, unit = number(rng, -90, 90), number(rng, 2, 20)
+    at, unit = scale(rng)
 
     def act(chunk: Chunk, streams: Streams) -> None:
         u = streams.stream("noise", chunk.k).random((2, len(chunk.lead)))

@@ -1,7 +1,7 @@
 """A table prepared for being searched; what several searches need is computed once."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, wraps
 from typing import Any
 
 import numpy as np
@@ -151,6 +151,15 @@ def correlation(x: Floats, y: Floats) -> float:
     return float(on_grid(np.array([abs(float(a @ b)) / size]), 6)[0]) if size > 0 else 0.0
 
 
-def ranked(found: list[tuple[float, Args]]) -> list[Args]:
-    """Return the arguments, those of the highest number first."""
-    return [args for _, args in sorted(found, key=lambda item: -item[0])]
+Findings = Iterator[tuple[float, Args]]
+"""Arguments of claims, each with how strongly it is seen."""
+
+
+def ranked(search: Callable[[Sample], Findings]) -> Callable[[Sample], Sequence[Args]]:
+    """Make a search return its findings' arguments, the strongest first."""
+
+    @wraps(search)
+    def detect(sample: Sample) -> Sequence[Args]:
+        return [args for _, args in sorted(search(sample), key=lambda item: -item[0])]
+
+    return detect

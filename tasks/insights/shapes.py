@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from tasks.insights.forms import Args, Choice, Column, Columns, Number
 from tasks.insights.kind import Chunk, Kind, Planted, Setting, number, pick
-from tasks.insights.sample import Sample, ranked
+from tasks.insights.sample import Findings, Sample, ranked
 from tasks.instance import Floats, Streams, on_grid
 
 SHAPES = ("normal", "uniform", "exponential", "lognormal", "bimodal")
@@ -33,14 +33,13 @@ _LEVELS = (np.arange(200) + 0.5) / 200
 # --- one column ---------------------------------------------------------------------------------
 
 
-def _shapes(sample: Sample) -> Sequence[Args]:
-    found: list[tuple[float, Args]] = []
+@ranked
+def _shapes(sample: Sample) -> Findings:
     for name in sample.varying:
         values = sample.cleaned[name]
         shape = None if name in sample.ids else shape_of(values[np.isfinite(values)])
         if shape is not None:
-            found.append((shape[0], {"column": name, "shape": shape[1]}))
-    return ranked(found)
+            yield shape[0], {"column": name, "shape": shape[1]}
 
 
 def shape_of(values: Floats) -> tuple[float, str] | None:
