@@ -61,9 +61,7 @@ class DataGenerator:
             `n_samples` rows: float64 `f0` … `f<n_features - 1>`, each with mean 0 and variance 1;
             int64 `target` in 0 … n_classes - 1, where every class occurs.
         """
-        return self._frame(
-            Classification, n_samples=n_samples, n_features=n_features, n_classes=n_classes
-        )
+        return self._frame(Classification, locals())
 
     def generate_regression_dataset(
         self, n_samples: int = 1000, n_features: int = 8
@@ -74,7 +72,7 @@ class DataGenerator:
             `n_samples` rows: float64 `f0` … `f<n_features - 1>`, each with mean 0 and variance 1;
             float64 `target`.
         """
-        return self._frame(Regression, n_samples=n_samples, n_features=n_features)
+        return self._frame(Regression, locals())
 
     def generate_imbalanced_dataset(
         self, n_samples: int = 1000, imbalance_ratio: float = 0.1, n_features: int = 10
@@ -91,12 +89,7 @@ class DataGenerator:
             `n_samples` rows: float64 `f0` … `f<n_features - 1>`; int64 `target` in {0, 1}; both
             classes occur.
         """
-        return self._frame(
-            Imbalanced,
-            n_samples=n_samples,
-            n_features=n_features,
-            imbalance_ratio=imbalance_ratio,
-        )
+        return self._frame(Imbalanced, locals())
 
     def generate_missing_values_dataset(
         self,
@@ -123,15 +116,7 @@ class DataGenerator:
             `n_samples` rows: float64 `f0` … `f<n_features - 1>`, NaN where missing; int64
             `target` in 0 … n_classes - 1, where every class occurs.
         """
-        return self._frame(
-            TabularMissing,
-            n_samples=n_samples,
-            n_features=n_features,
-            n_classes=n_classes,
-            missing_rate=missing_rate,
-            mechanism=mechanism,
-            ceiling=ceiling,
-        )
+        return self._frame(TabularMissing, locals())
 
     def generate_clustering_dataset(
         self, n_samples: int = 1000, n_features: int = 8, n_clusters: int = 4
@@ -142,17 +127,7 @@ class DataGenerator:
             `n_samples` rows: float64 `f0` … `f<n_features - 1>`; int64 `target`, the cluster each
             point was drawn from, in 0 … n_clusters - 1.
         """
-        import pandas as pd
-
-        # The training points of a clustering task have no labels; its hidden points have.
-        instance = self._draw(
-            Clustering,
-            n_samples=n_samples,
-            n_test=n_samples,
-            n_features=n_features,
-            n_clusters=n_clusters,
-        )
-        return pd.DataFrame({**_columns(instance, "test"), "target": _hidden_labels(instance)})
+        return self._hidden_frame(Clustering, locals())
 
     def generate_anomaly_dataset(
         self, n_samples: int = 1000, n_features: int = 8, *, contamination: float = 0.05
@@ -163,17 +138,7 @@ class DataGenerator:
             `n_samples` rows: float64 `f0` … `f<n_features - 1>`; int64 `target`, 1 for the share
             of `contamination` that are anomalies.
         """
-        import pandas as pd
-
-        # The training rows of such a task have no labels; its hidden rows have.
-        instance = self._draw(
-            Anomaly,
-            n_samples=n_samples,
-            n_test=n_samples,
-            n_features=n_features,
-            contamination=contamination,
-        )
-        return pd.DataFrame({**_columns(instance, "test"), "target": _hidden_labels(instance)})
+        return self._hidden_frame(Anomaly, locals())
 
     def generate_multilabel_dataset(
         self,
@@ -195,9 +160,7 @@ class DataGenerator:
             `n_samples` rows: float64 `f0` … `f<n_features - 1>`; int64
             `label_0` … `label_<n_labels - 1>` in {0, 1}.
         """
-        return self._frame(
-            MultiLabel, n_samples=n_samples, n_features=n_features, n_labels=n_labels, chain=chain
-        )
+        return self._frame(MultiLabel, locals())
 
     def generate_relational_dataset(
         self, n_samples: int = 1000, n_features: int = 5, *, mean_events: int = 12
@@ -209,15 +172,11 @@ class DataGenerator:
             `events`, in the order of time: int64 `event_id` and `id` (of the customer), float64
             `day`, `kind` (a word), float64 `amount`.
         """
-        import pandas as pd
-
-        instance = self._draw(
-            Relational, n_samples=n_samples, n_features=n_features, mean_events=mean_events
-        )
+        instance = self._draw(Relational, locals())
         customers = _columns(instance, "train")
-        events = pd.DataFrame(_columns(instance, "events", but=()))
+        events = _frame(_columns(instance, "events", but=()))
         return {
-            "customers": pd.DataFrame({"id": np.arange(n_samples), **customers}),
+            "customers": _frame({"id": np.arange(n_samples), **customers}),
             "events": events[events["id"] < n_samples].reset_index(drop=True),
         }
 
@@ -230,9 +189,7 @@ class DataGenerator:
             `n_samples` rows: float64 `f0` … `f<n_features - 1>`; int64 `treatment` in {0, 1};
             float64 `outcome`.
         """
-        return self._frame(
-            Causal, n_samples=n_samples, n_features=n_features, confounding=confounding
-        )
+        return self._frame(Causal, locals())
 
     def generate_survival_dataset(
         self, n_samples: int = 1000, n_features: int = 8, *, censored: float = 0.3
@@ -243,9 +200,7 @@ class DataGenerator:
             `n_samples` rows: float64 `f0` … `f<n_features - 1>`; float64 `time`, days; int64
             `event`, 0 where the time is censored.
         """
-        return self._frame(
-            Survival, n_samples=n_samples, n_test=10, n_features=n_features, censored=censored
-        )
+        return self._frame(Survival, locals(), n_test=10)
 
     def generate_time_series_dataset(
         self,
@@ -267,17 +222,13 @@ class DataGenerator:
             `n_samples` rows in order of time: int64 `time` from 0 on; float64
             `x1` … `x<n_features>`, each with mean 0 and variance 1; float64 `target`.
         """
-        df = self._frame(
+        return self._frame(
             TimeSeries,
-            n_samples=n_samples,
-            n_features=n_features,
-            trend=trend,
-            seasonality=seasonality,
+            locals(),
             n_series=1,
             horizon=1,
             period=max(2, min(PERIOD, n_samples // 3)),
-        )
-        return df.drop(columns="series")
+        ).drop(columns="series")
 
     def generate_text_classification_dataset(
         self,
@@ -299,13 +250,7 @@ class DataGenerator:
             `n_samples` rows: `text`, English words in lower case with a space between two; int64
             `target` in 0 … n_classes - 1, where every class occurs.
         """
-        return self._frame(
-            TextClassification,
-            n_samples=n_samples,
-            n_classes=n_classes,
-            mean_length=mean_length,
-            ceiling=ceiling,
-        )
+        return self._frame(TextClassification, locals())
 
     def generate_image_classification_dataset(
         self, n_samples: int = 1000, image_size: tuple[int, int] = (32, 32), n_classes: int = 10
@@ -321,8 +266,7 @@ class DataGenerator:
             `images`, (n_samples, height, width) uint8; `labels`, (n_samples,) int64 in
             0 … n_classes - 1; `metadata`, the parameters by name.
         """
-        parameters = {"n_samples": n_samples, "image_size": image_size, "n_classes": n_classes}
-        return self._arrays(ImageClassification, parameters)
+        return self._arrays(ImageClassification, locals())
 
     def generate_multi_modal_dataset(
         self,
@@ -344,34 +288,43 @@ class DataGenerator:
             (n_samples, n_text_features) int32 counts; `labels`, (n_samples,) int64 in
             0 … n_classes - 1; `metadata`, the parameters by name.
         """
-        parameters = {
-            "n_samples": n_samples,
-            "image_size": image_size,
-            "n_text_features": n_text_features,
-            "n_classes": n_classes,
-        }
-        return self._arrays(MultiModal, parameters)
+        return self._arrays(MultiModal, locals())
 
-    def _frame(self, family: type[Family], **parameters: Any) -> "pd.DataFrame":
-        import pandas as pd
+    def _frame(self, family: type[Family], called: dict[str, Any], **fixed: Any) -> "pd.DataFrame":
+        """Return the training rows; `called` are the `locals()` of a method at its start."""
+        return _frame(_columns(self._draw(family, called, **fixed), "train"))
 
-        return pd.DataFrame(_columns(self._draw(family, **parameters), "train"))
+    def _hidden_frame(self, family: type[Family], called: dict[str, Any]) -> "pd.DataFrame":
+        """Return hidden rows, which have labels where the training rows of a family have none."""
+        instance = self._draw(family, called, n_test=called["n_samples"])
+        return _frame({**_columns(instance, "test"), "target": _hidden_labels(instance)})
 
-    def _arrays(self, family: type[Family], parameters: dict[str, Any]) -> dict[str, Any]:
-        instance = self._draw(family, **parameters)
+    def _arrays(self, family: type[Family], called: dict[str, Any]) -> dict[str, Any]:
+        instance = self._draw(family, called)
         labels = _columns(instance, "train")["target"]
-        return {**_archive(instance, "train.npz"), "labels": labels, "metadata": parameters}
+        return {**_archive(instance, "train.npz"), "labels": labels, "metadata": _given(called)}
 
-    def _draw(self, family: type[Family], **parameters: Any) -> Instance:
-        # The hidden rows are not looked at, so one is enough.
+    def _draw(self, family: type[Family], called: dict[str, Any], **fixed: Any) -> Instance:
+        # The hidden rows are mostly not looked at, so one is enough.
         few = {"n_test": 1} if "n_test" in family.model_fields else {}
         try:
-            checked = family.model_validate({**few, **parameters})
+            checked = family.model_validate({**few, **fixed, **_given(called)})
         except ValidationError as error:
             raise InvalidInput(_first(error)) from error
         state = self.random_state
         seed = Seed.fresh() if state is None else Seed.public(state)
         return checked.draw(Streams(seed.secret))
+
+
+def _given(called: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a method, whose names are those of the family's fields."""
+    return {name: value for name, value in called.items() if name != "self"}
+
+
+def _frame(columns: dict[str, NDArray[Any]]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(columns)
 
 
 def _columns(
