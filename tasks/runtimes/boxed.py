@@ -52,41 +52,74 @@ class BoxSupervisor(Supervisor):
             self.group.make(self.box["memory_bytes"], self.box["cpus"], self.box["pids"])
             if self.box["uid"] is not None:
                 _give(self.box["home"], self.box["uid"])
-            if self.box["stage"]:
-                _stage(self.box["stage"], self.box["mounts"])
             return super().run()
         finally:
             if not self.group.remove():
                 self.detail += " (a control group could not be removed: aexp doctor --clean)"
 
-    def execute(self, command: list[str]) -> None:
+    def release(self) -> None:
+        """Close what it opened."""
+        super().release()
+        os.close(self.told)
+        os.close(self.tells)
+
+    def start(self) -> str:
+        """Start bubblewrap; return why the command cannot be started, or nothing."""
+        command = self.request["command"]
+        if any("\0" in word for word in command):
+            return f"cannot start {command[0]!r}: embedded null byte"
+        # All that can be made ready here is: what the child changes it has to copy first.
+        given = self._files()
+        words = _holding(b"\0".join(os.fsencode(word) for word in self._arguments(given)))
+        self.argv = [self.box["bwrap"], "--args", str(words), "--", *command]
+        os.set_inheritable(self.tells, True)
+        try:
+            if failure := super().start():  # of the walls; bubblewrap tells of the command's
+                raise OSError(failure)
+        finally:
+            os.set_inheritable(self.tells, False)
+            for handle in (words, *given.values()):
+                os.close(handle)
+        return ""
+
+    def _files(self) -> dict[str, int]:
+        """Return, by path inside, open files with what is put there; the filter is under ""."""
+        given = {path: _holding(content) for path, content in self.box["files"].items()}
+        for path in self.box["copied"]:
+            if path not in given:
+                given[path] = os.open(path, os.O_RDONLY)
+                os.set_inheritable(given[path], True)
+        return {**given, "": _holding(self.box["seccomp"])}
+
+    def _arguments(self, given: dict[str, int]) -> list[str]:
+        words = [*self.box["arguments"], "--json-status-fd", str(self.tells)]
+        for path, handle in given.items():
+            if path:
+                words += ["--perms", "0444", "--file", str(handle), path]
+            else:
+                words += ["--seccomp", str(handle)]
+        words += ["--remount-ro", "/"]
+        for name, value in self.request["env"].items():
+            words += ["--setenv", name, value]
+        return words
+
+    def execute(self) -> None:
         """Become bubblewrap, within the group and as the user without rights."""
         import resource
 
         box = self.box
+        if box["stage"]:
+            _stage(self.libc, box["stage"], box["mounts"])
         self.group.join()
-        arguments = [*box["arguments"], "--json-status-fd", str(_passed(self.tells))]
-        arguments += ["--seccomp", str(_holding(box["seccomp"]))]
-        given = {path: _holding(content) for path, content in box["files"].items()}
-        given |= {path: os.open(path, os.O_RDONLY) for path in box["copied"] if path not in given}
-        for path, handle in given.items():
-            arguments += ["--perms", "0444", "--file", str(_passed(handle)), path]
-        arguments += ["--remount-ro", "/"]
-        for name, value in self.request["env"].items():
-            arguments += ["--setenv", name, value]
-        packed = b"\0".join(os.fsencode(word) for word in arguments)
-        if any("\0" in word for word in command):
-            raise ValueError("embedded null byte")
-        if box["uid"] is not None:
+        if (uid := box["uid"]) is not None:
             os.setgroups([])
-            os.setresgid(box["uid"], box["uid"], box["uid"])
-            os.setresuid(box["uid"], box["uid"], box["uid"])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
             self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # undone by the change
         if box["pids"] is not None and "pids" not in self.group.folders:
             resource.setrlimit(resource.RLIMIT_NPROC, (box["pids"], box["pids"]))
         os.chdir("/")
-        argv = [box["bwrap"], "--args", str(_holding(packed)), "--", *command]
-        os.execve(box["bwrap"], argv, {})  # noqa: S606 - no shell wanted
+        os.execve(box["bwrap"], self.argv, {})  # noqa: S606 - no shell wanted
 
     def hear(self) -> None:
         """Take in what bubblewrap has said: the number of the first process, the exit code."""
@@ -216,9 +249,8 @@ def _give(folder: str, uid: int) -> None:
             os.chown(f"{place}/{name}", uid, uid, follow_symlinks=False)
 
 
-def _stage(stage: str, mounts: list[tuple[str, str]]) -> None:
+def _stage(libc: ctypes.CDLL, stage: str, mounts: list[tuple[str, str]]) -> None:
     """Bind each folder or file to its place below `stage`, seen by this process alone."""
-    libc = ctypes.CDLL(None, use_errno=True)
     _done(libc.unshare(_CLONE_NEWNS), "unshare")
     _mount(libc, "none", "/", "", flags=_MS_REC | _MS_PRIVATE)
     sources = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source, _ in mounts]

@@ -1,10 +1,11 @@
-"""Supervisors forked from one that has loaded already: 1 ms instead of 9 for each trial.
+"""Supervisors for many trials: forked from one that has loaded already, and used again.
 
 A process that runs many trials opens the nursery once. Its seed is a bare Python that has the
 supervisor imported and waits; what it forks are children of the harness all the same
 (CLONE_PARENT), so that everything else is as it is without a nursery. Where the seed is dead,
 stopped or changed, another one is planted; where the system has no such clone, the supervisor is
-started as ever.
+started as ever. A supervisor whose command ended by itself and left nothing behind waits for the
+next trial, unless somebody stopped it or changed it meanwhile.
 """
 
 import array
@@ -22,6 +23,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
+from tasks.runtimes import procfs
 from tasks.runtimes.guard import GUARD
 
 CLONE: Final = {"x86_64": 56, "aarch64": 220}
@@ -93,13 +95,14 @@ Child = Forked | subprocess.Popen[bytes]
 
 
 class Nursery:
-    """At most one seed, planted when it is first needed."""
+    """At most one seed, planted when it is first needed, and the supervisors that wait."""
 
     def __init__(self) -> None:
         self.opened = False
         self._lock = threading.Lock()
         self._seed: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
+        self._idle: list[tuple[Forked, socket.socket]] = []
         self._owner = 0
 
     def open(self) -> None:
@@ -111,23 +114,81 @@ class Nursery:
         with self._lock:
             self.opened = False
             self._uproot()
+            self._disown()
+            while self._idle:
+                self._dismiss(*self._idle.pop())
 
-    def start(self, stdin: int, stdout: int) -> Child:
-        """Start a supervisor with these as its descriptors 0 and 1.
+    def start(self, output: int) -> tuple[Child, socket.socket]:
+        """Return a supervisor that waits for its request, and the socket to it.
+
+        Args:
+            output: The descriptor that takes what its command prints.
 
         Raises:
             OSError: It cannot be started.
         """
         with self._lock:
-            child = self._forked(stdin, stdout) if self.opened else None
-        return child or popen(["-c", START], stdin, stdout)
+            if self.opened and (waiting := self._waiting(output)):
+                return waiting
+            ours, theirs = socket.socketpair()
+            try:
+                with theirs:
+                    child = self._new(theirs.fileno(), output)
+            except OSError:
+                ours.close()
+                raise
+        GUARD.spared.add(child.pid)
+        return child, ours
+
+    def keep(self, child: Child, link: socket.socket) -> None:
+        """Let a supervisor wait that has served its request and said that it can serve more."""
+        with self._lock:
+            self._disown()
+            if self.opened and isinstance(child, Forked):
+                self._idle.append((child, link))
+            else:
+                self._dismiss(child, link)
+
+    def _waiting(self, output: int) -> tuple[Forked, socket.socket] | None:
+        self._disown()
+        while self._idle:
+            child, link = self._idle.pop()
+            if child.poll() is None and _is_as_it_was(child.pid):
+                link.settimeout(ANSWER_S)
+                try:
+                    _send(link, output)
+                except OSError:  # it is dead
+                    pass
+                else:
+                    return child, link
+            self._dismiss(child, link)
+        return None
+
+    def _disown(self) -> None:
+        """Forget what belongs to another process: a fork of the harness has nothing of its own."""
+        if self._owner != os.getpid():
+            for _, link in self._idle:
+                link.close()
+            if self._link is not None:
+                self._link.close()
+            self._idle, self._seed, self._link = [], None, None
+            self._owner = os.getpid()
+
+    def _dismiss(self, child: Child, link: socket.socket) -> None:
+        link.close()
+        child.kill()  # it has nothing left to do
+        child.wait()
+        GUARD.spared.discard(child.pid)
+
+    def _new(self, stdin: int, stdout: int) -> Child:
+        forked = self._forked(stdin, stdout) if self.opened else None
+        return forked or popen(["-c", START], stdin, stdout)
 
     def _forked(self, stdin: int, stdout: int) -> Forked | None:
         for _ in range(2):
             link = self._planted()
             try:
-                descriptors = array.array("i", [stdin, stdout])
-                link.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+                _send(link, stdin, stdout)
                 if select.select([link], [], [], ANSWER_S)[0] and (said := link.recv(64)):
                     pid = int(said)
                     if pid > 0:
@@ -141,8 +202,7 @@ class Nursery:
 
     def _planted(self) -> socket.socket:
         """Return the link to a seed that is as it was planted."""
-        if self._owner != os.getpid():  # a fork of the harness has no seed of its own
-            self._seed = self._link = None
+        self._disown()
         if self._link is not None and self._seed is not None:
             if self._seed.poll() is None and _settings(self._seed.pid) == _settings(0):
                 return self._link
@@ -153,13 +213,13 @@ class Nursery:
                 ["-c", _SEED, str(CLONE[platform.machine()])], theirs.fileno(), subprocess.DEVNULL
             )
         GUARD.spared.add(self._seed.pid)
-        self._link, self._owner = ours, os.getpid()
+        self._link = ours
         return ours
 
     def _uproot(self) -> None:
         if self._link is not None:
             self._link.close()
-        if self._seed is not None and self._owner == os.getpid():
+        if self._seed is not None:
             self._seed.kill()
             self._seed.wait()
             GUARD.spared.discard(self._seed.pid)
@@ -179,10 +239,21 @@ def popen(arguments: list[str], stdin: int, stdout: int) -> "subprocess.Popen[by
     )
 
 
-def _settings(pid: int) -> tuple[list[tuple[int, int]], set[int]] | None:
-    """Return what a child takes over: limits and cores; None where there is no such process."""
+def _send(link: socket.socket, *descriptors: int) -> None:
+    rights = array.array("i", descriptors)
+    link.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+def _is_as_it_was(pid: int) -> bool:
+    stat = procfs.read(f"/proc/{pid}/stat")
+    return bool(stat) and not procfs.Process(stat).stopped and _settings(pid) == _settings(0)
+
+
+def _settings(pid: int) -> tuple[list[tuple[int, int]], set[int], int] | None:
+    """Return what a child takes over: limits, cores, niceness; None for no such process."""
     try:
-        return [resource.prlimit(pid, kind) for kind in _LIMITS], os.sched_getaffinity(pid)
+        limits = [resource.prlimit(pid, kind) for kind in _LIMITS]
+        return limits, os.sched_getaffinity(pid), os.getpriority(os.PRIO_PROCESS, pid)
     except ProcessLookupError:
         return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from time import monotonic
 
 TYPE_CHECKING = False
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _FREEZE_S = 0.3
 _HASTE_S = 0.3
 _MOST_LOOKS = 200_000
@@ -39,6 +41,11 @@ class Process:
         """CPU time of its own and of its dead children, in hundredths of a second as a rule."""
         self.started = int(fields[19])
         self.memory = int(fields[21]) * _PAGE
+
+
+def now() -> int:
+    """Return what `Process.started` of one started now would be at least."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
 
 
 def processes() -> dict[int, Process]:

@@ -116,7 +116,7 @@ class Supervisor:
         self.killed: set[int] = set()
         self.known: set[int] = set()
         self.outbox = b""
-        self.wake = self._wake_on_children()
+        self.wake, self.wakes = self._wake_on_children()
         self.limits = _own_limits()
         self.full_turns = 0
         self.tree: dict[int, procfs.Process] = {}
@@ -125,14 +125,24 @@ class Supervisor:
         self.spared: set[int] = set()
         """Those of them that are part of the walls."""
 
+        self.before = _cpu_seconds()
+        self.spotless = False
+        """Whether the command ended by itself and left nothing that had to be ended."""
+
     @staticmethod
-    def _wake_on_children() -> int:
+    def _wake_on_children() -> tuple[int, int]:
         wake, wakes = os.pipe()
         os.set_blocking(wake, False)
         os.set_blocking(wakes, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
-        return wake
+        return wake, wakes
+
+    def release(self) -> None:
+        """Close what it opened; another one follows in the same process."""
+        signal.set_wakeup_fd(-1)
+        os.close(self.wake)
+        os.close(self.wakes)
 
     def run(self) -> dict[str, object]:
         """Start the command, keep it, end it; return the result as told to the harness."""
@@ -143,6 +153,7 @@ class Supervisor:
         self.keep(started + self.request["time_s"])
         if not self.reason:
             self.settle()
+        self.spotless = self.childless and not self.reason
         self.sweep()
         seconds = (self.ended if not self.reason else monotonic()) - started
         result = {**self.judged(), "seconds": seconds, **self.usage()}
@@ -169,13 +180,10 @@ class Supervisor:
         All of it is reaped, so the kernel's sums are whole; but those that die with the first
         process of a box are added to nobody, and then what was seen last counts.
         """
-        import resource
-
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         seen = self.ticks / os.sysconf("SC_CLK_TCK")
         return {
-            "cpu_seconds": max(used.ru_utime + used.ru_stime, seen),
-            "peak_memory_bytes": max(self.peak, used.ru_maxrss * 1024),
+            "cpu_seconds": max(_cpu_seconds() - self.before, seen),
+            "peak_memory_bytes": self.peak,
             "killed_processes": len(self.killed),
         }
 
@@ -207,7 +215,7 @@ class Supervisor:
             _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             size = limit if hard == resource.RLIM_INFINITY else min(hard, limit)
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-            self.execute(command)
+            self.execute()
         except (OSError, ValueError, IndexError) as error:
             words = error.strerror if isinstance(error, OSError) else error
             message = f"cannot start {command[0] if command else ''!r}: {words}"
@@ -215,8 +223,9 @@ class Supervisor:
         finally:
             os._exit(127)
 
-    def execute(self, command: list[str]) -> None:
+    def execute(self) -> None:
         """Become the command; this is the child."""
+        command = self.request["command"]
         os.chdir(self.request["cwd"])
         os.execvpe(command[0], command, self.request["env"])  # noqa: S606 - no shell wanted
 
@@ -333,10 +342,11 @@ class Supervisor:
         """Bury the dead, as many as a turn allows; learn whether any child is left."""
         try:
             for _ in range(REAP):
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
                 if pid == 0:
                     self.full_turns = 0
                     return
+                self.peak = max(self.peak, used.ru_maxrss * 1024)
                 if pid == self.main:
                     self.status = os.waitstatus_to_exitcode(status)
                     self.ended = monotonic()
@@ -416,6 +426,14 @@ def _drain(handle: int) -> None:
         return
 
 
+def _cpu_seconds() -> float:
+    """Return the CPU time of the children that were buried."""
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _own_limits() -> list[tuple[int, int]]:
     import resource
 
@@ -484,32 +502,51 @@ def _sweep_what_is_left(supervisor: Supervisor) -> None:
         return
 
 
-def main() -> None:
-    """Serve one request."""
-    libc = ctypes.CDLL(None)
+def main(await_more: Callable[[], None] | None = None) -> None:
+    """Serve one request, and further ones where `await_more` waits for them."""
+    libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     hurry(0)
     _handle(IGNORED, signal.SIG_IGN)
     harness = os.getppid()
-    request = _request()
-    if request["box"] is None:
-        supervisor = Supervisor(request, libc)
-    else:
-        from tasks.runtimes.boxed import BoxSupervisor
+    while True:
+        supervisor = _made(_request(), libc)
+        os.set_blocking(0, False)
+        result = _served(supervisor, harness)
+        more = await_more if supervisor.spotless else None
+        supervisor.tell(result if more is None else {**result, "more": True})
+        while supervisor.outbox:
+            select.select([], [0], [])
+            supervisor.flush()
+        if more is None:
+            os._exit(0)  # at once: tidying up an interpreter would take 5 ms
+        supervisor.release()
+        os.set_blocking(0, True)
+        more()
 
-        supervisor = BoxSupervisor(request, request["box"], libc)
-    os.set_blocking(0, False)
+
+def _made(request: Request, libc: ctypes.CDLL) -> Supervisor:
+    if request["box"] is None:
+        return Supervisor(request, libc)
+    from tasks.runtimes.boxed import BoxSupervisor
+
+    return BoxSupervisor(request, request["box"], libc)
+
+
+def _served(supervisor: Supervisor, harness: int) -> dict[str, object]:
+    """Return the result, also where there is no process, descriptor or memory to be had."""
     try:
-        result = supervisor.run()
-    except (OSError, MemoryError) as error:  # no process, descriptor or memory to be had
-        result = {"reason": "infrastructure", "detail": f"supervisor: {error}", "seconds": 0.0}
+        return supervisor.run()
+    except (OSError, MemoryError) as error:
+        supervisor.spotless = False
+        result: dict[str, object] = {
+            "reason": "infrastructure",
+            "detail": f"supervisor: {error}",
+            "seconds": 0.0,
+        }
         if _own_limits() != supervisor.limits:
             result["reason"] = "agent error"
             result["breach"] = "the limits of the supervisor were changed"
         if os.getppid() != harness:  # else it adopts and kills what is left
             _sweep_what_is_left(supervisor)
-    supervisor.tell(result)
-    while supervisor.outbox:
-        select.select([], [0], [])
-        supervisor.flush()
-    os._exit(0)  # at once: tidying up an interpreter would take 5 ms
+        return result

@@ -9,7 +9,6 @@ import os
 import secrets
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,25 +100,24 @@ class Watched:
         """Start times of the processes the supervisor has told of, by number."""
         self.result: dict[str, Any] | None = None
         self.inbox = b""
-        self.control, theirs = socket.socketpair()
+        self.asked = ""
+        """What the supervisor was told to do: to stop, or to kill."""
+        self.more = False
+        """Whether the supervisor waits for another request."""
         self.pipe, output = os.pipe()
         _enlarge(self.pipe)
         os.set_blocking(self.pipe, False)
         self.started = monotonic()
+        self.born = procfs.now()
         try:
             with GUARD.lock:
                 self.elder = set(procfs.children(os.getpid()))
-                self.process = NURSERY.start(theirs.fileno(), output)
-                GUARD.spared.add(self.process.pid)
+                self.process, self.control = NURSERY.start(output)
         except OSError as error:
-            self.control.close()
             os.close(self.pipe)
             raise InfrastructureError(f"cannot start {sys.executable}: {error}") from error
         finally:
-            theirs.close()
             os.close(output)
-        stat = procfs.read(f"/proc/{self.process.pid}/stat")  # a zombie has one too
-        self.born = procfs.Process(stat).started
         with contextlib.suppress(OSError):  # it died already; `wait` finds that out
             self.control.sendall(supervisor.packed(request))
         self.control.setblocking(False)
@@ -128,12 +126,15 @@ class Watched:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.control.close()  # to the supervisor, an end of file is the death of the harness
-        try:
-            self.process.wait(LATE_S)
-        except subprocess.TimeoutExpired:
-            self._without_supervisor()
-        GUARD.spared.discard(self.process.pid)
+        if self.more and not self.asked:  # else it may take the word for its next request
+            NURSERY.keep(self.process, self.control)
+        else:
+            self.control.close()  # to the supervisor, an end of file is the death of the harness
+            try:
+                self.process.wait(LATE_S)
+            except subprocess.TimeoutExpired:
+                self._without_supervisor()
+            GUARD.spared.discard(self.process.pid)
         os.close(self.pipe)
 
     def wait(self, limits: Limits, cancel: Cancel | None) -> dict[str, Any]:
@@ -143,7 +144,6 @@ class Watched:
         poll.register(self.pipe, select.POLLIN)
         pause = _IDLE_POLL_MS if cancel is None else _CANCEL_POLL_MS
         latest = self.started + limits.time_s + limits.grace_s + LATE_S
-        asked = ""
         alive = True
         while alive and self.result is None and monotonic() < latest:
             for handle, _ in _ready(poll, pause):
@@ -151,13 +151,13 @@ class Watched:
                     self.log.take(self.pipe)
                 else:
                     alive = self._listen()
-            if cancel is not None and cancel.wanted != asked:
-                asked = cancel.wanted
-                self._send(asked)
+            if cancel is not None and cancel.wanted != self.asked:
+                self.asked = cancel.wanted
+                self._send(self.asked)
                 latest = min(latest, monotonic() + limits.grace_s + LATE_S)
         if alive and self.result is None:  # perhaps it is the harness that was stopped
             alive = self._listen()
-        result = self.result or self._lost(asked, late=alive)
+        result = self.result or self._lost(late=alive)
         if result is self.result and (result["reason"] == "infrastructure" or "breach" in result):
             self._without_supervisor()
         for _ in range(_LAST_TAKES):  # all writers are dead; a bound, should one have escaped
@@ -181,12 +181,13 @@ class Watched:
         for line in lines:
             message = ast.literal_eval(line.decode("ascii"))
             if "reason" in message:
+                self.more = message.pop("more", False)
                 self.result = {"exit_code": None, **message}
             else:
                 self.known.update(message["pids"])
         return bool(piece)
 
-    def _lost(self, asked: str, *, late: bool) -> dict[str, Any]:
+    def _lost(self, *, late: bool) -> dict[str, Any]:
         """Judge a run whose supervisor is dead, or silent when all should be over."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(0 if late else LATE_S)
@@ -199,7 +200,7 @@ class Watched:
         crashed = status > 0 or (self.boxed and not late)
         what = "was stopped" if stopped else "was late" if late else "was killed"
         what = "failed" if crashed else what
-        reason = "cancelled" if asked else "timed out" if late else "agent error"
+        reason = "cancelled" if self.asked else "timed out" if late else "agent error"
         detail = f"the supervisor of the command {what}"
         return {
             "reason": "infrastructure" if crashed else reason,

@@ -1,10 +1,17 @@
-"""Supervisors forked from a seed are the harness's own children, whatever becomes of the seed."""
+"""Supervisors forked from a seed are the harness's own children, whatever becomes of the seed.
+
+One that served a command which ended by itself serves the next one, as good as new.
+"""
 
 import os
 import resource
 import signal
 import subprocess
+import sys
+import tempfile
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -45,27 +52,140 @@ def test_the_supervisor_is_a_child_of_the_harness_and_not_of_the_seed(run, monke
     parents = []
     start = NURSERY.start
 
-    def noting(stdin, stdout):
-        child = start(stdin, stdout)
+    def noting(output):
+        child, link = start(output)
         assert isinstance(child, Forked)
         with open(f"/proc/{child.pid}/stat") as stat:  # noqa: PTH123
             parents.append(int(stat.read().rpartition(")")[2].split()[1]))
-        return child
+        return child, link
 
     monkeypatch.setattr(NURSERY, "start", noting)
     assert run("exit 0").reason == "finished"
     assert parents == [os.getpid()]
 
 
+def waiting():
+    """Return the supervisors that wait for a trial."""
+    return [child.pid for child, _ in NURSERY._idle]
+
+
 def test_many_runs_share_one_seed(run):
     assert run("exit 0").reason == "finished"
     first = seed()
-    assert [run(f"exit {n}").exit_code for n in range(3)] == [0, 1, 2]
+    assert [run(f"sleep 60 & exit {n}").exit_code for n in range(3)] == [0, 1, 2]
     assert seed() == first
 
 
-def test_a_dead_seed_is_replaced(run):
+def test_a_supervisor_serves_one_trial_after_another(run):
+    assert run("exit 0").reason == "finished"
+    [first] = waiting()
+    handles = len(os.listdir(f"/proc/{first}/fd"))  # noqa: PTH208
+    assert [run(f"exit {n}").exit_code for n in (3, 4, 5)] == [3, 4, 5]
+    assert waiting() == [first]
+    assert len(os.listdir(f"/proc/{first}/fd")) == handles  # noqa: PTH208
+
+
+def test_what_one_trial_used_is_not_counted_for_the_next(run):
+    burn = "import time; x = bytearray(300 << 20); t = time.process_time()\n"
+    burn += "while time.process_time() < t + 0.6: pass"
+    heavy = run(f"{sys.executable} -I -S -c '{burn}'")
+    light = run("exit 0")
+    assert heavy.cpu_seconds >= 0.5
+    assert heavy.peak_memory_bytes > 300 << 20
+    assert light.cpu_seconds < 0.2
+    assert light.peak_memory_bytes < 100 << 20
+
+
+def test_what_one_trial_prints_is_not_in_the_log_of_the_next(tmp_path):
+    for word in ("first", "second"):
+        workspace = Workspace.create(tmp_path, word)
+        ProcessRuntime().run(["echo", word], workspace, ENV, Limits(time_s=30.0))
+        assert workspace.log_file.read_text() == f"{word}\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "limits"),
+    [
+        ("sleep 60 & exit 0", {}),
+        ("sleep 60", {"time_s": 0.3}),
+        ("kill -9 $PPID; sleep 60", {}),
+    ],
+    ids=["left something", "was stopped by us", "killed it"],
+)
+def test_a_supervisor_that_had_to_end_something_serves_no_more(run, script, limits):
+    run(script, **limits)
+    assert waiting() == []
+    assert run("exit 7").exit_code == 7
+
+
+def test_a_supervisor_that_was_told_to_stop_serves_no_more(run):
+    cancel = Cancel()
+    threading.Timer(0.3, cancel.stop).start()
+    assert run("trap 'exit 0' TERM; sleep 60 & wait", cancel=cancel).reason == "cancelled"
+    assert waiting() == []
+
+
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+
+
+def killed(pid):
+    os.kill(pid, signal.SIGKILL)
+
+
+def limited(pid):
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft - 1, hard))
+
+
+def slowed(pid):
+    os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + 5)
+
+
+@pytest.mark.parametrize("change", [stopped, killed, limited, slowed])
+def test_a_waiting_supervisor_that_is_not_as_it_was_is_replaced(run, change):
     run("exit 0")
+    [first] = waiting()
+    change(first)
+    assert run("exit 9").exit_code == 9
+    [second] = waiting()
+    assert second != first
+    assert not os.path.exists(f"/proc/{first}")  # noqa: PTH110
+
+
+def test_waiting_supervisors_end_with_their_harness(run):
+    code = f"""
+import os, sys
+sys.path.insert(0, {str(Path.cwd())!r})
+from tests.unit.test_nursery import NURSERY, ProcessRuntime, Workspace, Limits, ENV, Path
+NURSERY.open()
+ProcessRuntime().run(["true"], Workspace.create(Path(sys.argv[1]), "trial"), ENV, Limits(time_s=9))
+print(NURSERY._idle[0][0].pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([sys.executable, "-c", code, folder], check=False,
+                              capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == -signal.SIGKILL
+    until = time.monotonic() + 10
+    while os.path.exists(f"/proc/{int(done.stdout)}"):  # noqa: PTH110
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_fork_of_the_harness_takes_none_of_its_supervisors(run):
+    run("exit 0")
+    before = waiting()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if run("exit 5").exit_code == 5 and waiting() != before else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert run("exit 6").exit_code == 6
+    assert waiting() == before
+
+
+def test_a_dead_seed_is_replaced(run):
+    run("sleep 60 & exit 0")
     first = seed()
     os.kill(first, signal.SIGKILL)
     assert run("exit 0").reason == "finished"
@@ -74,7 +194,7 @@ def test_a_dead_seed_is_replaced(run):
 
 def test_a_stopped_seed_is_replaced(run, monkeypatch):
     monkeypatch.setattr(nursery, "ANSWER_S", 0.3)
-    run("exit 0")
+    run("sleep 60 & exit 0")
     first = seed()
     os.kill(first, signal.SIGSTOP)
     assert run("exit 0").reason == "finished"
@@ -82,10 +202,9 @@ def test_a_stopped_seed_is_replaced(run, monkeypatch):
 
 
 def test_a_seed_whose_limits_were_changed_is_replaced(run):
-    run("exit 0")
+    run("sleep 60 & exit 0")
     first = seed()
-    soft, hard = resource.prlimit(first, resource.RLIMIT_NOFILE)
-    resource.prlimit(first, resource.RLIMIT_NOFILE, (soft - 1, hard))
+    limited(first)
     assert run("exit 0").reason == "finished"
     assert seed() != first
 
