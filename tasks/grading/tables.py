@@ -95,10 +95,8 @@ def read_table(path: Path, *, limit: int, most_rows: int, labels: bool = False) 
         raise EmptyError("the file is empty")
     if b"\0" in data:
         raise UnreadableError("it holds NUL bytes")
-    if len(data) <= SMALL_BYTES:
-        table = _small(data)
-    else:
-        table = (_labels(data) if labels else None) or _large(data)
+    read = _small if len(data) <= SMALL_BYTES else _large
+    table = (_labels(data, read) if labels else None) or read(data)
     if len(table.header) > MOST_COLUMNS:
         raise UnreadableError(f"it has {len(table.header):,} columns")
     return table
@@ -200,7 +198,7 @@ def _quoted(text: str) -> TextTable:
     return TextTable(header, len(body), lambda index: _Cells(columns[index]))
 
 
-# --- large: plain labels, else polars ------------------------------------------------------------
+# --- plain labels of any size; else polars where it is large ------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,12 +266,12 @@ def _all_bad(n: int, kind: Any) -> tuple[NDArray[Any], Bad]:
     return np.zeros(n, dtype=kind), np.ones(n, dtype=bool)
 
 
-def _labels(data: bytes) -> TextTable | None:
-    """Read a table of ids and labels; None where it is another or an odd one."""
+def _labels(data: bytes, read: Callable[[bytes], TextTable]) -> TextTable | None:
+    """Read a table of ids and labels, else by `read`; None where it is another or an odd one."""
     first, _, body = data.partition(b"\n")
     if b"\r" in first:
         return None
-    whole = lru_cache(maxsize=1)(lambda: _large(data))
+    whole = lru_cache(maxsize=1)(lambda: read(data))
     columns = two_columns(body, lambda index: whole().column(index))
     header = tuple(first.decode().split(",")) if first.isascii() and b'"' not in first else ()
     if columns is None or len(header) != len(columns):

@@ -9,6 +9,7 @@ next trial, unless somebody stopped it or changed it meanwhile.
 """
 
 import array
+import atexit
 import contextlib
 import os
 import platform
@@ -107,7 +108,10 @@ class Nursery:
 
     def open(self) -> None:
         """Start supervisors from a seed from now on, where this system can."""
-        self.opened = sys.platform == "linux" and platform.machine() in CLONE
+        if not self.opened and sys.platform == "linux" and platform.machine() in CLONE:
+            self.opened = True
+            atexit.unregister(self.close)
+            atexit.register(self.close)  # what a supervisor used counts for who buries it
 
     def close(self) -> None:
         """Start supervisors as ever; the seed ends."""

@@ -22,6 +22,7 @@ from tasks.outcome import Limits, refuse_unmet
 from tasks.registry import TaskRegistry
 from tasks.spec import Task
 from tasks.store.folders import Product, SuiteFolder
+from tasks.store.spread import spread
 from tasks.suite import keys
 from tasks.suite.asked import DoorFile, FeedbackFile, LooksFile, SuiteFile, is_path, load_suite
 from tasks.suite.cassettes import cassette
@@ -248,6 +249,7 @@ def begin(
     stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime())
     folder = SuiteFolder(store / f"{stamp}_{plan.name}_{secrets.token_hex(3)}")
     folder.trials.mkdir(parents=True)
+    spread(folder.trials)
     key = keys.make(folder.id)
     resolved = plan.resolved()
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
