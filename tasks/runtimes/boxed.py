@@ -42,6 +42,9 @@ class BoxSupervisor(Supervisor):
         self.told, self.tells = os.pipe()
         os.set_blocking(self.told, False)
         self.news = b""
+        self.binds: list[tuple[bytes, bytes, bool]] = []
+        """What is staged: source, place, whether it is a folder."""
+        self.argv: list[str] = []
         self.held = 0
         """A handle on the command itself, while bubblewrap is stopped."""
         super().__init__(request, libc)
@@ -71,6 +74,10 @@ class BoxSupervisor(Supervisor):
         # All that can be made ready here is: what the child changes it has to copy first.
         given = self._files()
         words = _holding(b"\0".join(os.fsencode(word) for word in self._arguments(given)))
+        self.binds = [
+            (os.fsencode(source), os.fsencode(target), os.path.isdir(source))  # noqa: PTH112
+            for source, target in self.box["mounts"]
+        ]
         self.argv = [self.box["bwrap"], "--args", str(words), "--", *command]
         os.set_inheritable(self.tells, True)
         try:
@@ -109,7 +116,7 @@ class BoxSupervisor(Supervisor):
 
         box = self.box
         if box["stage"]:
-            _stage(self.libc, box["stage"], box["mounts"])
+            _stage(self.libc, os.fsencode(box["stage"]), self.binds)
         self.group.join()
         if (uid := box["uid"]) is not None:
             os.setgroups([])
@@ -249,29 +256,27 @@ def _give(folder: str, uid: int) -> None:
             os.chown(f"{place}/{name}", uid, uid, follow_symlinks=False)
 
 
-def _stage(libc: ctypes.CDLL, stage: str, mounts: list[tuple[str, str]]) -> None:
-    """Bind each folder or file to its place below `stage`, seen by this process alone."""
-    _done(libc.unshare(_CLONE_NEWNS), "unshare")
-    _mount(libc, "none", "/", "", flags=_MS_REC | _MS_PRIVATE)
-    sources = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source, _ in mounts]
+def _stage(libc: ctypes.CDLL, stage: bytes, binds: list[tuple[bytes, bytes, bool]]) -> None:
+    """Bind each folder or file to its place below `stage`, seen by this process alone.
+
+    This is done in the child: all that can be is found out before.
+    """
+    _done(libc.unshare(_CLONE_NEWNS), b"unshare")
+    _done(libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), b"mount /")
+    # Found before the stage hides what a link on the way may lead to.
+    handles = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source, _, _ in binds]
     flags = _MS_NOSUID | _MS_NODEV
-    _mount(libc, "tmpfs", stage, "tmpfs", flags=flags, options="mode=755,size=1m")
-    for handle, (source, target) in zip(sources, mounts, strict=True):
-        if os.path.isdir(source):  # noqa: PTH112
+    _done(libc.mount(b"tmpfs", stage, b"tmpfs", flags, b"mode=755,size=1m"), stage)
+    for handle, (_, target, folder) in zip(handles, binds, strict=True):
+        source = b"/proc/self/fd/%d" % handle
+        if folder:
             os.mkdir(target)  # noqa: PTH102
         else:
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
-        _mount(libc, f"/proc/self/fd/{handle}", target, "", flags=_MS_BIND | _MS_REC)
-        os.close(handle)
+        _done(libc.mount(source, target, None, _MS_BIND | _MS_REC, None), target)
 
 
-def _mount(
-    libc: ctypes.CDLL, source: str, target: str, kind: str, *, flags: int, options: str = ""
-) -> None:
-    words = [os.fsencode(word) or None for word in (source, target, kind)]
-    _done(libc.mount(*words, flags, os.fsencode(options) or None), f"mount {target}")
-
-
-def _done(status: int, what: str) -> None:
+def _done(status: int, what: bytes) -> None:
     if status != 0:
-        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+        number = ctypes.get_errno()
+        raise OSError(number, f"{os.fsdecode(what)}: {os.strerror(number)}")

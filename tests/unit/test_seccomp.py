@@ -23,6 +23,8 @@ def ruling(program, architecture, number, argument=0):
             accumulator = struct.unpack_from("<I", data, value)[0]
         elif code == 0x06:
             return value
+        elif code == 0x05:
+            at += value
         else:
             holds = {
                 0x15: accumulator == value,
