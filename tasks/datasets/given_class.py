@@ -12,6 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from tasks.datasets.complete import complete
 from tasks.errors import InvalidTask
 from tasks.families import Sampled
 from tasks.instance import (
@@ -27,9 +28,6 @@ from tasks.instance import (
     class_names,
     on_grid,
 )
-
-ATTEMPTS = 20
-"""Draws of the training labels until every class occurs."""
 
 ROOT_STEPS = 14
 """Halvings, in ratio: from 1 : 10,000 down to 1 : 1.0006."""
@@ -109,7 +107,13 @@ class Drawn:
 
 def draw(params: Sampled, streams: Streams, law: Conditional) -> Drawn:
     """Draw training and hidden rows, and what is known of the hidden ones."""
-    streams = _complete(params.n_samples, law.n_classes, streams)
+    streams = complete(
+        streams,
+        "rows",
+        lambda own: parts(own, "train", params.n_samples)[0].codes(law.n_classes),
+        n_classes=law.n_classes,
+        n_samples=params.n_samples,
+    )
     names = tuple(str(k) for k in range(law.n_classes))
     test = [(part, part.codes(law.n_classes)) for part in parts(streams, "test", params.test_rows)]
     hidden = [(part, law.columns(part, codes)) for part, codes in test]
@@ -253,16 +257,3 @@ def softmax(scores: Floats) -> Floats:
     p = np.exp(scores - scores.max(axis=1, keepdims=True))
     normalised: Floats = p / p.sum(axis=1, keepdims=True)
     return normalised
-
-
-def _complete(n_samples: int, n_classes: int, streams: Streams) -> Streams:
-    """Return streams under which every class occurs in the training rows."""
-    for attempt in range(ATTEMPTS):
-        own = streams.child(f"rows {attempt}")
-        first = parts(own, "train", n_samples)[0]
-        if len(np.unique(first.codes(n_classes))) == n_classes:
-            return own
-    raise InvalidTask(
-        f"data_requirements.n_samples is {n_samples}: {ATTEMPTS} draws never held all "
-        f"{n_classes} classes; ask for more rows or fewer classes"
-    )

@@ -17,29 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, product
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.datasets import glyphs, image_files
+from tasks.datasets import glyphs
 from tasks.datasets.glyphs import Glyph, Ink
 from tasks.datasets.image_files import Images
+from tasks.datasets.log_mean import LogMean
 from tasks.datasets.one_thread import on_one_thread
 from tasks.errors import InvalidTask
-from tasks.families import ImageClassification
-from tasks.instance import (
-    Answers,
-    Blob,
-    Categorical,
-    Contract,
-    Floats,
-    Instance,
-    Ints,
-    Streams,
-    Table,
-    class_names,
-)
+from tasks.instance import Floats, Ints, Streams
 
 BLOCK_ROWS = 256
 """Images per noise stream. Fixed for ever: the bits depend on it."""
@@ -78,8 +67,6 @@ PRECISION: type[np.floating] = np.float32
 """Of the likelihood's sums; half the time of double precision."""
 
 Logs = NDArray[np.floating]
-Columns = dict[str, NDArray[Any]]
-Part = Literal["train", "test"]
 Window = tuple[slice, slice]
 """Rows and columns of a block of pixels."""
 
@@ -224,7 +211,7 @@ class Alphabet:
 
         `lines` give further contrasts: a · log-ratio + b for each pixel of ink.
         """
-        total = _LogMean.of_nothing(len(stacks[0]), len(masks))
+        total = LogMean.of_nothing(len(stacks[0]), len(masks))
         blank = np.ones((1, *self.shape), dtype=PRECISION)
         for scale, rotation in np.ndindex(masks.shape[1:3]):
             inked = self._everywhere(masks[:, scale, rotation])
@@ -346,107 +333,6 @@ def _precise_mean(right: _Right) -> float:
     return float(many.mean() + (exact - many[:CORRECTING_ROWS]).mean())
 
 
-def draw(params: ImageClassification, streams: Streams) -> Instance:
-    """Draw an alphabet, and train and test images of its glyphs."""
-    alphabet = Alphabet.random(
-        streams.stream("structure"),
-        n_classes=params.n_classes,
-        image_size=params.image_size,
-        shift=params.shift,
-        scales=params.scales,
-        rotations=params.rotations,
-        channels=params.channels,
-        occlusion=params.occlusion,
-    )
-    sd = alphabet.noise_for(params.ceiling, streams)
-    n, n_test, k = params.n_samples, params.test_rows, params.n_classes
-    known = streams.stream("train/codes").permutation(np.arange(n, dtype=np.int64) % k)
-    hidden = streams.stream("test/codes").integers(k, size=n_test)
-    names = tuple(str(code) for code in range(k))
-    ids = {"train": np.arange(n, dtype=np.int64), "test": np.arange(n, n + n_test, dtype=np.int64)}
-    prior = np.bincount(known, minlength=k) / n
-
-    def part(name: Part, codes: Ints, target: Columns) -> dict[str, Table | Blob]:
-        blocks = partial(alphabet.images, streams, name, codes, sd)
-        if params.files == "npz":
-            file = image_files.npz((len(codes), *alphabet.shape), blocks)
-            return {name: Table.of({"id": ids[name], **target}), f"{name}.npz": file}
-        width = len(str(n + n_test - 1))
-        files = [f"{number:0{width}}.png" for number in ids[name].tolist()]
-        columns = {"id": ids[name], "file": np.array(files, dtype=object), **target}
-        return {
-            name: Table.of(columns),
-            f"{name}.zip": image_files.zip_of_pngs(files, blocks),
-        }
-
-    return Instance(
-        public={
-            **part("train", known, {"target": class_names(known, names)}),
-            **part("test", hidden, {}),
-        },
-        notes=_notes(params),
-        contract=Contract(kind="classes", ids=ids["test"], classes=names),
-        answers=Answers(
-            labels=hidden,
-            law=Categorical(p=alphabet.posteriors(streams, "test", hidden, sd)),
-            trivial={"prior": np.broadcast_to(prior, (n_test, k))},
-        ),
-        details={
-            "noise_sd": sd,
-            "background": BACKGROUND,
-            "contrasts": CONTRASTS,
-            "scales": params.scales,
-            "rotations": params.rotations,
-            "inks": alphabet.inks,
-            "hidden_blocks": [
-                [rows.start, rows.stop, columns.start, columns.stop]
-                for rows, columns in alphabet.blocks
-            ],
-            "shift": params.shift,
-            "strokes": [[stroke.tolist() for stroke in glyph] for glyph in alphabet.glyphs],
-        },
-    )
-
-
-def _notes(params: ImageClassification) -> str:
-    changes = ["place", "size", "contrast"]
-    changes += ["angle"] if len(params.rotations) > 1 else []
-    changes += ["colour"] if params.channels > 1 else []
-    hidden = (
-        " Somewhere in each image is a block of fixed size in which nothing of the glyph is seen."
-        if params.occlusion > 0
-        else ""
-    )
-    return (
-        f"{_files(params)}\n\n"
-        f"Each image shows one of {params.n_classes} glyphs; `target` is which, 0 to "
-        f"{params.n_classes - 1}. From image to image the glyph's {', '.join(changes[:-1])} and "
-        f"{changes[-1]} change, and every pixel has noise of its own.{hidden} All classes are "
-        f"equally frequent; rows are in no order and ids mean nothing."
-    )
-
-
-def _files(params: ImageClassification) -> str:
-    height, width = params.image_size
-    kind = "grey" if params.channels == 1 else "colour"
-    size = f"{kind} images of {height} by {width} pixels"
-    if params.files == "png":
-        return (
-            f"- `train.zip`: {params.n_samples:,} PNG files, {size}.\n"
-            f"- `train.csv`: columns `id`, `file` (the image's name in `train.zip`) and `target`.\n"
-            f"- `test.zip`: {params.test_rows:,} PNG files of the same kind.\n"
-            f"- `test.csv`: columns `id` and `file`."
-        )
-    last = "" if params.channels == 1 else "; the last axis is red, green, blue"
-    return (
-        f"- `train.npz`: the array `images`, {params.n_samples:,} {size}, uint8{last}; read it by "
-        f"`numpy.load(path)['images']`.\n"
-        f"- `train.csv`: columns `id` and `target`; row i belongs to image i of `train.npz`.\n"
-        f"- `test.npz`: the array `images`, {params.test_rows:,} images of the same kind.\n"
-        f"- `test.csv`: column `id`; row i belongs to image i of `test.npz`."
-    )
-
-
 # --- parts -------------------------------------------------------------------------------------
 
 
@@ -482,33 +368,6 @@ def _summed(ratios: Logs, inked: Logs) -> Logs:
     """Return the sums over inked pixels, (n, templates)."""
     logs: Logs = ratios.reshape(len(ratios), -1) @ inked.reshape(len(inked), -1).T
     return logs
-
-
-@dataclass(slots=True, kw_only=True)
-class _LogMean:
-    """The log of a mean of exp, over terms that come a few at a time."""
-
-    top: Floats
-    """The greatest exponent so far."""
-    total: Floats
-    """Sum of exp(exponent - top)."""
-    n_terms: int = 0
-
-    @classmethod
-    def of_nothing(cls, n: int, k: int) -> "_LogMean":
-        return cls(top=np.full((n, k), -np.inf), total=np.zeros((n, k)))
-
-    def add(self, logs: Logs) -> None:
-        """Add the terms of the last axis."""
-        top = np.maximum(self.top, logs.max(axis=-1))
-        self.total *= np.exp(self.top - top)
-        self.total += np.exp(logs - top[..., None].astype(logs.dtype)).sum(axis=-1)
-        self.top = top
-        self.n_terms += logs.shape[-1]
-
-    def value(self) -> Floats:
-        found: Floats = np.log(self.total / self.n_terms) + self.top
-        return found
 
 
 def _log_masses(sd: float, level: int) -> Floats:

@@ -7,19 +7,15 @@ that both have lost.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from tasks.datasets import columns, scm
-from tasks.datasets.columns import Rows, World, joined
+from tasks.datasets.columns import Rows, World
 from tasks.datasets.knobs import (
     ClassModel,
     LabelNoise,
-    Law,
-    Model,
     Scores,
     Tilt,
     ValueModel,
@@ -29,28 +25,16 @@ from tasks.datasets.knobs import (
     roughness,
 )
 from tasks.datasets.real import real_numbers
-from tasks.datasets.tabular import (
-    ATTEMPTS,
-    Frame,
-    class_functions,
-    frame_of,
-    ids_of,
-    root,
-    rows_in,
-)
+from tasks.datasets.sheets import Draw, instance_of
+from tasks.datasets.tabular import Frame, class_functions, frame_of, root, rows_in
 from tasks.errors import InvalidTask
 from tasks.families import Classification, Imbalanced, Knobs, LabelKnobs, Regression
 from tasks.instance import (
-    CHUNK_ROWS,
-    Answers,
-    Categorical,
     Contract,
     Floats,
-    Gaussian,
     Instance,
     Ints,
     Streams,
-    Table,
     class_names,
     on_grid,
 )
@@ -69,10 +53,7 @@ def classification(params: Classification, streams: Streams) -> Instance:
     world = _world(params, streams, discrete=True)
     n_classes = params.n_classes
     scores = _class_scores(params, world, streams)
-    test = scores
-    if params.shift == "concept":
-        other = _class_scores(params, world, streams.child("concept"))
-        test = scores.mixed(other, params.shift_strength)
+    test = _in_test(params, scores, lambda own: _class_scores(params, world, own), streams)
     pilot = _pilot(world, n_classes)
     full, matrix = scores.full(pilot), _matrix(params, n_classes, streams)
 
@@ -114,9 +95,7 @@ def imbalanced(params: Imbalanced, streams: Streams) -> Instance:
         return replace(scores, offsets=(0.0, -root(share, prevalence, -60.0, 60.0))), slope
 
     scores, slope = made(streams)
-    test = scores
-    if params.shift == "concept":
-        test = scores.mixed(made(streams.child("concept"))[0], params.shift_strength)
+    test = _in_test(params, scores, lambda own: made(own)[0], streams)
     bare = _bare(params, world, scores, test, slope)
     matrix = _matrix(params, 2, streams)
     model = _with_knobs(params, bare, bare.clean(scores.full(pilot)), matrix, streams)
@@ -128,10 +107,7 @@ def regression(params: Regression, streams: Streams) -> Instance:
     world = _world(params, streams, discrete=False)
     pilot = _pilot(world)
     scores, location, unit = _value_scores(params, world, streams)
-    test = scores
-    if params.shift == "concept":
-        other = _value_scores(params, world, streams.child("concept"))[0]
-        test = scores.mixed(other, params.shift_strength)
+    test = _in_test(params, scores, lambda own: _value_scores(params, world, own)[0], streams)
     shift, spread = scm.moments(scores.full(pilot)[0])
     uneven = None
     if params.heteroscedastic:
@@ -224,6 +200,15 @@ def _value_scores(
         fickle=on_grid(_signed(rng, (len(world.fickle), 1), 0.5, 0.9), 3),
     )
     return scores, float(location), float(unit)
+
+
+def _in_test(
+    params: Knobs, scores: Scores, draw: Callable[[Streams], Scores], streams: Streams
+) -> Scores:
+    """Return the scores that rule in test: with a concept shift they are mixed with others."""
+    if params.shift != "concept":
+        return scores
+    return scores.mixed(draw(streams.child("concept")), params.shift_strength)
 
 
 def _effects(rng: Generator, k: int, n: int) -> Floats:
@@ -366,157 +351,21 @@ def _pilot(world: World, n_classes: int = 1) -> Rows:
 # --- putting it together ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sheet:
-    """Public columns and hidden targets of a chunk."""
-
-    shown: dict[str, NDArray[Any]]
-    target: NDArray[Any]
-    law: Law | None = None
-    naive: Law | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draw:
-    """All rows of an instance."""
-
-    params: Knobs
-    model: Model
-    world: World
-    labels: Streams
-    """Streams of the targets."""
-
-    def train(self, k: int) -> _Sheet:
-        """Return a chunk of train."""
-        _, sheet = self._train(k)
-        order = self._order(k)
-        if order is None:
-            return sheet
-        shown = {name: values[order] for name, values in sheet.shown.items()}
-        return _Sheet(shown=shown, target=sheet.target[order])
-
-    def _train(self, k: int) -> tuple[Rows, _Sheet]:
-        """Return a chunk of train before rows are duplicated."""
-        rows = self.world.rows("train", k, rows_in(k, self.params.n_samples))
-        target = self.model.draw(rows, self.labels.stream("train/labels", k), test=False)
-        proxy = self._proxy("train", k, target)
-        return rows, _Sheet(shown=self.world.show(rows, "train", k, proxy), target=target)
-
-    def _order(self, k: int) -> Ints | None:
-        """Return which row each row of a chunk of train is a copy of; mostly of itself."""
-        if not self.params.duplicates:
-            return None
-        n = rows_in(k, self.params.n_samples)
-        rng = self.world.streams.stream("knobs/duplicates", k)
-        own = rng.random(n) >= self.params.duplicates
-        return np.where(own, np.arange(n), rng.integers(0, n, n))
-
-    def _proxy(self, part: str, k: int, target: NDArray[Any]) -> NDArray[Any] | None:
-        if not self.params.leakage_trap:
-            return None
-        return self.model.proxy(target, self.world.streams.stream(f"knobs/{part}/proxy", k))
-
-    def test(self, k: int) -> _Sheet:
-        """Return a chunk of test, its law, and the best predictor's under the law of train."""
-        n = rows_in(k, self.params.test_rows)
-        rows = self._tilted(k, n)
-        copied, source = self._copied(k, n)
-        originals: _Sheet | None = None
-        if len(copied):
-            train, originals = self._train(0)
-            rows = rows.replaced(copied, train, source)
-        target = self.model.draw(rows, self.labels.stream("test/labels", k), test=True)
-        law = self.model.law(rows, test=True)
-        proxy = self._stray_proxy(k, n)
-        shown = self.world.show(rows, "test", k, proxy)
-        if originals is not None:
-            rng = self.labels.stream("test/labels of copies", k)
-            target[copied] = self.model.of_law(_some(law, copied), rng)
-            _copy(self.world, shown, copied, originals.shown, source)
-        return _Sheet(shown=shown, target=target, law=law, naive=self._naive(rows, proxy))
-
-    def _copied(self, k: int, n: int) -> tuple[Ints, Ints]:
-        """Return which rows of a chunk of test are copies, and of which row of train."""
-        if not self.params.duplicates_across:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-        rng = self.world.streams.stream("knobs/duplicates across", k)
-        where = np.flatnonzero(rng.random(n) < self.params.duplicates_across)
-        source = rng.integers(0, rows_in(0, self.params.n_samples), len(where))
-        order = self._order(0)
-        return where, source if order is None else order[source]
-
-    def _stray_proxy(self, k: int, n: int) -> NDArray[Any] | None:
-        """Return what the proxy tells of rows that are not there."""
-        if not self.params.leakage_trap:
-            return None
-        strangers = self.world.rows("strangers", k, n)
-        target = self.model.draw(strangers, self.labels.stream("strangers", k), test=False)
-        return self._proxy("test", k, target)
-
-    def _naive(self, rows: Rows, proxy: NDArray[Any] | None) -> Law | None:
-        if proxy is None and self.params.shift is None:
-            return None
-        law = self.model.law(rows, test=False)
-        return law if proxy is None else self.model.told(law, proxy)
-
-    def _tilted(self, k: int, n: int) -> Rows:
-        """Draw test rows, by rejection where some are met more often than in train."""
-        tilt = self.model.tilt
-        if tilt is None:
-            return self.world.rows("test", k, n)
-        kept: list[Rows] = []
-        block = 0
-        while sum(part.n for part in kept) < n:
-            rows = self.world.rows(f"test/{block}", k, n)
-            uniform = self.world.streams.stream(f"knobs/kept {block}", k).random(n)
-            kept.append(rows.take(np.flatnonzero(uniform < tilt(rows))))
-            block += 1
-        return joined(kept).take(np.arange(n))
-
-
-def _copy(
-    world: World,
-    shown: dict[str, NDArray[Any]],
-    where: Ints,
-    originals: dict[str, NDArray[Any]],
-    source: Ints,
-) -> None:
-    for column in world.columns:
-        if column.role != "proxy":
-            shown[column.name][where] = originals[column.name][source]
-
-
-def _some(law: Law, rows: Ints) -> Law:
-    if isinstance(law, Categorical):
-        return Categorical(p=law.p[rows])
-    return Gaussian(mean=law.mean[rows], sd=law.sd[rows])
-
-
-def _joined_law(laws: list[Law]) -> Law:
-    if all(isinstance(law, Categorical) for law in laws):
-        return Categorical(p=np.concatenate([x.p for x in laws if isinstance(x, Categorical)]))
-    normal = [law for law in laws if isinstance(law, Gaussian)]
-    return Gaussian(
-        mean=np.concatenate([law.mean for law in normal]),
-        sd=np.concatenate([law.sd for law in normal]),
-    )
-
-
 def _classes(
     params: Classification | Imbalanced, model: ClassModel, details: dict[str, object]
 ) -> Instance:
     n_classes = len(model.weights)
     names = tuple(str(k) for k in range(n_classes))
     costs = params.costs or ()
-    draw = _Draw(params=params, model=model, world=model.world, labels=model.world.streams)
-    draw = _complete(draw, n_classes)
+    draw = Draw(params=params, model=model, world=model.world, labels=model.world.streams)
+    draw = draw.with_every_class(n_classes)
     details |= {
         "class_weights": model.weights,
         "odds_in_test": model.odds,
         "label_noise": model.noise.matrix if model.noise.matrix is not None else model.noise.rate,
     }
     prior = np.bincount(draw.train(0).target, minlength=n_classes) / rows_in(0, params.n_samples)
-    return _instance(
+    return instance_of(
         draw,
         contract=lambda ids: Contract(kind="classes", ids=ids, classes=names, costs=costs),
         shown=lambda target: class_names(target, names),
@@ -527,86 +376,13 @@ def _classes(
 
 
 def _values(params: Regression, model: ValueModel) -> Instance:
-    draw = _Draw(params=params, model=model, world=model.world, labels=model.world.streams)
+    draw = Draw(params=params, model=model, world=model.world, labels=model.world.streams)
     known = draw.train(0).target
-    return _instance(
+    return instance_of(
         draw,
         contract=lambda ids: Contract(kind="values", ids=ids),
         shown=lambda target: target,
         trivial={"mean": known.mean(), "median": np.median(known)},
         notes="`target` is a number to be predicted.",
         details={"noise_sd": model.unit * model.noise},
-    )
-
-
-def _complete(draw: _Draw, n_classes: int) -> _Draw:
-    """Return the draw with label streams under which every class occurs in train."""
-    if draw.params.n_samples > CHUNK_ROWS:
-        return draw
-    for attempt in range(ATTEMPTS):
-        tried = replace(draw, labels=draw.world.streams.child(f"labels {attempt}"))
-        if len(np.unique(tried.train(0).target)) == n_classes:
-            return tried
-    raise InvalidTask(
-        f"data_requirements.n_samples is {draw.params.n_samples}: {ATTEMPTS} draws never held all "
-        f"{n_classes} classes; ask for more rows or fewer classes"
-    )
-
-
-def _instance(
-    draw: _Draw,
-    *,
-    contract: Callable[[Ints], Contract],
-    shown: Callable[[NDArray[Any]], NDArray[Any]],
-    trivial: dict[str, Any],
-    notes: str,
-    details: dict[str, object],
-) -> Instance:
-    n_train, n_test = draw.params.n_samples, draw.params.test_rows
-    sheets = [draw.test(k) for k in range(-(-n_test // CHUNK_ROWS))]
-
-    def train(k: int) -> dict[str, NDArray[Any]]:
-        sheet = draw.train(k)
-        return {"id": ids_of(k, len(sheet.target)), **sheet.shown, "target": shown(sheet.target)}
-
-    def test(k: int) -> dict[str, NDArray[Any]]:
-        return {"id": ids_of(k, len(sheets[k].target), n_train), **sheets[k].shown}
-
-    naive = [sheet.naive for sheet in sheets if sheet.naive is not None]
-    return Instance(
-        public={
-            "train": Table(n_rows=n_train, chunk=train),
-            "test": Table(n_rows=n_test, chunk=test),
-        },
-        notes=_notes(draw, notes),
-        contract=contract(np.arange(n_train, n_train + n_test, dtype=np.int64)),
-        answers=Answers(
-            labels=np.concatenate([sheet.target for sheet in sheets]),
-            law=_joined_law([sheet.law for sheet in sheets if sheet.law is not None]),
-            trivial={
-                name: np.broadcast_to(value, (n_test, *np.shape(value)))
-                for name, value in trivial.items()
-            },
-            naive=_joined_law(naive) if naive else None,
-        ),
-        details=details | {"columns": columns.roles(draw.world)},
-    )
-
-
-def _notes(draw: _Draw, target: str) -> str:
-    params, names = draw.params, [column.name for column in draw.world.columns]
-    words = [f"`{w.name}`" for w in draw.world.words]
-    said = ["Some columns have nothing to do with the target."]
-    if words:
-        said.append(f"{', '.join(words)} hold words, all others numbers.")
-    if params.missing_rate:
-        said.append("Cells may be missing.")
-    said.append(
-        "As in life, columns may hold errors, and the test rows need not be like the train rows."
-    )
-    return (
-        f"- `train.csv`: {params.n_samples:,} labelled rows, columns `id`, "
-        f"{len(names)} features (`{names[0]}` … `{names[-1]}`) and `target`.\n"
-        f"- `test.csv`: {params.test_rows:,} rows, the same columns without `target`.\n\n"
-        f"{' '.join(said)} {target} Rows are in no order; ids mean nothing."
     )

@@ -13,6 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tasks.datasets import scm
+from tasks.datasets.complete import complete
 from tasks.errors import InvalidTask
 from tasks.families import Classification, Imbalanced, Regression, Sampled
 from tasks.instance import (
@@ -29,9 +30,6 @@ from tasks.instance import (
     draw_classes,
     on_grid,
 )
-
-ATTEMPTS = 20
-"""Draws of the training labels until every class occurs."""
 
 RESOLVED = 2e-4
 """A fifth of what a mean over the pilot can resolve."""
@@ -244,14 +242,12 @@ def _complete(
     if n_samples > CHUNK_ROWS:
         return frame.streams  # a class rarer than 1 in 10,000 is refused by the family's checks
     p = posterior(frame.features("train", 0, n_samples)).T
-    for attempt in range(ATTEMPTS):
-        streams = frame.streams.child(f"labels {attempt}")
-        codes = draw_classes(p, streams.stream("train/labels", 0).random(n_samples))
-        if np.bincount(codes, minlength=n_classes).all():
-            return streams
-    raise InvalidTask(
-        f"data_requirements.n_samples is {n_samples}: {ATTEMPTS} draws never held all "
-        f"{n_classes} classes; ask for more rows or fewer classes"
+    return complete(
+        frame.streams,
+        "labels",
+        lambda own: draw_classes(p, own.stream("train/labels", 0).random(n_samples)),
+        n_classes=n_classes,
+        n_samples=n_samples,
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.datasets import kalman
+from tasks.datasets import kalman, states
 from tasks.datasets import regimes as switching
 from tasks.datasets.kalman import State
 from tasks.datasets.regimes import Regimes
@@ -36,8 +36,6 @@ from tasks.instance import (
     Table,
     on_grid,
 )
-
-HARMONICS = 2
 
 MEAN_GAP = 4
 """Steps that are missing in a row, on average."""
@@ -145,116 +143,22 @@ def _random_model(params: TimeSeries, streams: Streams) -> _Model:
     n, k = params.n_series, params.n_features
     unit = 1 + 19 * streams.stream("unit").random(n)
     rng = streams.stream("effects")
-    common = _between(rng.random(k), 0.4, 0.9) * _sign(rng.random(k))
-    own = _between(rng.random((k, n)), -0.4, 0.4)
+    common = states.between(rng.random(k), 0.4, 0.9) * states.sign(rng.random(k))
+    own = states.between(rng.random((k, n)), -0.4, 0.4)
     bent = tuple(sorted(int(j) for j in streams.stream("bent").permutation(k)[: k // BENT_EVERY]))
-    noise_sd = unit * _between(streams.stream("noise").random(n), 0.3, 0.6)
-    states, regimes = _states(params, streams, unit), None
+    noise_sd = unit * states.between(streams.stream("noise").random(n), 0.3, 0.6)
+    parts, regimes = states.of(params, streams, unit), None
     if params.regimes > 1:
-        states = [replace(state, noise_sd=np.zeros(n)) for state in states]
+        parts = [replace(state, noise_sd=np.zeros(n)) for state in parts]
         regimes = switching.random_regimes(params.regimes, unit, noise_sd, streams)
     return _Model(
-        states=tuple(states),
+        states=tuple(parts),
         noise_sd=noise_sd,
         regimes=regimes,
         effects=unit * (common[:, None] + own),
         bent=bent,
         memory=0.9 * streams.stream("memory").random(k),
     )
-
-
-def _states(params: TimeSeries, streams: Streams, unit: Floats) -> list[State]:
-    states = _level_and_slope(params, streams, unit)
-    for period in params.seasons:
-        # The first season's streams have the names that they had when there was but one.
-        prefix = "season " if period == params.period else f"season {period}/"
-        for harmonic in range(1, min(HARMONICS, period // 2) + 1):
-            name = f"{prefix}{harmonic}"
-            first = len(states)
-            states += _harmonic(
-                name, harmonic, first=first, period=period, streams=streams, unit=unit
-            )
-    if params.ar:
-        states.append(_autoregressive(len(states), params.ar, streams, unit))
-    return states
-
-
-def _level_and_slope(params: TimeSeries, streams: Streams, unit: Floats) -> list[State]:
-    n, none = len(unit), np.zeros(len(unit))
-    rng = streams.stream("level")
-    level = State(
-        name="level",
-        observed=True,
-        start=_between(rng.random(n), -100.0, 100.0),
-        start_sd=unit,
-        noise_sd=unit * _between(rng.random(n), 0.05, 0.15),
-        drift=none,
-        feeds={0: np.ones(n)},
-    )
-    if not params.trend:
-        return [level]
-    rng = streams.stream("trend")
-    rise = _between(rng.random(n), 2.0, 6.0) * _sign(rng.random(n))
-    damping = _between(rng.random(n), 0.9, 0.98)
-    slope_sd = unit * _between(rng.random(n), 0.005, 0.01)
-    slope = State(
-        name="slope",
-        observed=False,
-        start=none,
-        start_sd=2 * slope_sd,
-        noise_sd=slope_sd,
-        drift=none,
-        feeds={0: np.ones(n), 1: damping},
-    )
-    return [replace(level, drift=unit * rise / params.n_samples), slope]
-
-
-def _harmonic(
-    name: str, k: int, *, first: int, period: int, streams: Streams, unit: Floats
-) -> list[State]:
-    """Return the two states that turn by k / period of a circle at each step."""
-    n = len(unit)
-    angle = 2 * np.pi * k / period
-    cos, sin = on_grid(np.array([np.cos(angle), np.sin(angle)]), 9)
-    rng = streams.stream(name)
-    size = unit * _between(rng.random(n), 0.7, 1.4) / k
-    noise_sd = unit * _between(rng.random(n), 0.005, 0.02)
-    turns = ({first: cos, first + 1: -sin}, {first: sin, first + 1: cos})
-    return [
-        State(
-            name=f"{name}{part}",
-            observed=part == "a",
-            start=np.zeros(n),
-            start_sd=size,
-            noise_sd=noise_sd,
-            drift=np.zeros(n),
-            feeds={to: np.full(n, share) for to, share in turn.items()},
-        )
-        for part, turn in zip("ab", turns, strict=True)
-    ]
-
-
-def _autoregressive(place: int, ar: float, streams: Streams, unit: Floats) -> State:
-    """Return a state that forgets at the rate `ar`, stationary from the start."""
-    n = len(unit)
-    size = unit * _between(streams.stream("ar").random(n), 0.5, 1.0)
-    return State(
-        name="ar",
-        observed=True,
-        start=np.zeros(n),
-        start_sd=size,
-        noise_sd=size * np.sqrt(1 - ar * ar),
-        drift=np.zeros(n),
-        feeds={place: np.full(n, ar)},
-    )
-
-
-def _between(uniform: Floats, low: float, high: float) -> Floats:
-    return low + (high - low) * uniform
-
-
-def _sign(uniform: Floats) -> Floats:
-    return np.where(uniform < 0.5, -1.0, 1.0)  # noqa: PLR2004 - a fair coin
 
 
 # --- the public values -------------------------------------------------------------------------

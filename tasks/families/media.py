@@ -32,7 +32,7 @@ def _image_size(least: int) -> BeforeValidator:
 class ImageClassification(Sampled):
     """Noisy glyphs of an alphabet drawn per seed; posterior over a finite nuisance grid."""
 
-    draws = "tasks.datasets.images:draw"
+    draws = "tasks.datasets.image_classification:draw"
     version = 3
     tier = "B"
     most_cells = MOST_HELD
