@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tasks.comparison import passes
+from tasks.comparison.differences import match, results, skill_of, test
 from tasks.comparison.interval import TOO_FEW, Interval
 from tasks.comparison.intervals import ALPHA, clusters_of, mean, wilson
-from tasks.comparison.paired import match, results, skill_of, test
 from tasks.comparison.records import Record
 from tasks.comparison.several import holm
 

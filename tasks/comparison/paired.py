@@ -4,29 +4,32 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from tasks.comparison.distributions import fisher_test, sign_test
-from tasks.comparison.interval import TOO_FEW, Interval, nothing
+from tasks.comparison.differences import (
+    SIGNED,
+    Matched,
+    Pair,
+    Tests,
+    common,
+    completed,
+    differences,
+    improvement,
+    match,
+    results,
+    skill_of,
+    test,
+)
+from tasks.comparison.interval import TOO_FEW, Interval
 from tasks.comparison.intervals import (
     ALPHA,
-    FEWEST_FAMILIES,
-    Mean,
-    clusters_of,
     mean,
-    paired_rates,
-    unpaired_rates,
     wilson,
 )
 from tasks.comparison.power import units_needed
 from tasks.comparison.records import Record
 from tasks.comparison.several import holm
 
-Pair = tuple[Record, Record]
-Matched = Literal["instance", "task", "nothing"]
-"""What both sides share: instances; else tasks, met on instances of their own; or neither."""
-
-SIGNED = (-1.0, 1.0)
 UNSETTLED = "cannot tell"
 
 
@@ -113,18 +116,6 @@ class Comparison:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tests:
-    """The two questions before they are corrected for their number."""
-
-    completion: Interval
-    completion_p: float
-    skill: Mean
-    unit: str
-    runs_a_unit: float
-    """Trials of each agent behind one unit."""
-
-
 def compare(
     a: Sequence[Record],
     b: Sequence[Record],
@@ -150,7 +141,7 @@ def compare(
         b=_side(b, labels[1], pairs, 1),
         matched=matched,
         pairs=len(pairs),
-        tasks=len(_common(results_a, results_b)),
+        tasks=len(common(results_a, results_b)),
         families=len({one.family for one in results_a} & {one.family for one in results_b}),
         unit=tests.unit,
         completion=completion,
@@ -186,101 +177,6 @@ def _answers(tests: Tests, labels: tuple[str, str], alpha: float) -> tuple[Part,
         tests.skill.interval, (tests.skill.p, p_skill), labels, alpha, _missing_skill(tests)
     )
     return completion, skill
-
-
-def results(records: Iterable[Record]) -> list[Record]:
-    """Return those that are results of their agent, in a fixed order."""
-    ordered = sorted(records, key=lambda one: (one.task, one.repeat or 0, one.started or 0.0))
-    return [one for one in ordered if one.counts]
-
-
-def match(a: Sequence[Record], b: Sequence[Record]) -> tuple[Matched, list[Pair]]:
-    """Pair trials that met the same instance; say what is shared if there are none."""
-    waiting: dict[str, list[Record]] = defaultdict(list)
-    for one in a:
-        waiting[one.instance].append(one)
-    pairs = [(waiting[two.instance].pop(0), two) for two in b if waiting[two.instance]]
-    if pairs:
-        return "instance", pairs
-    return ("task" if _common(a, b) else "nothing"), pairs
-
-
-def _common(a: Iterable[Record], b: Iterable[Record]) -> set[str]:
-    return {one.task for one in a} & {one.task for one in b}
-
-
-def test(
-    a: Sequence[Record], b: Sequence[Record], matched: Matched, pairs: Sequence[Pair]
-) -> Tests:
-    """Ask both questions of results that were matched."""
-    if matched == "instance":
-        only_b = sum(y.completed and not x.completed for x, y in pairs)
-        only_a = sum(x.completed and not y.completed for x, y in pairs)
-        completion = paired_rates(only_b, only_a, len(pairs))
-        completion_p = sign_test(only_b, only_a)
-    elif matched == "task":
-        tasks = _common(a, b)
-        n_a, hits_a = _completed([one for one in a if one.task in tasks])
-        n_b, hits_b = _completed([one for one in b if one.task in tasks])
-        completion = unpaired_rates(hits_b, n_b, hits_a, n_a)
-        completion_p = fisher_test(hits_a, n_a, hits_b, n_b)
-    else:
-        completion, completion_p = nothing("none in common"), 1.0
-    values, clusters, unit, runs = _differences(a, b, pairs)
-    skill = mean(values, clusters, bounds=SIGNED, bootstrap=False)
-    return Tests(
-        completion=completion,
-        completion_p=completion_p,
-        skill=skill,
-        unit=unit,
-        runs_a_unit=runs / max(1, skill.interval.n),
-    )
-
-
-def _completed(records: Sequence[Record]) -> tuple[int, int]:
-    return len(records), sum(one.completed for one in records)
-
-
-def _differences(
-    a: Sequence[Record], b: Sequence[Record], pairs: Sequence[Pair]
-) -> tuple[list[float], list[str] | None, str, int]:
-    """Return differences of skill, their clusters, what they stand for, and trials behind them."""
-    both = [(x, y) for x, y in pairs if x.completed and y.completed]
-    by_task: dict[str, list[float]] = defaultdict(list)
-    family = {one.task: one.family for one in (*a, *b)}
-    for x, y in both:
-        by_task[x.task].append(y.score - x.score)
-    runs = len(both)
-    if not pairs:
-        skills = _skills(a), _skills(b)
-        for task in sorted(skills[0].keys() & skills[1].keys()):
-            by_task[task] = [_average(skills[1][task]) - _average(skills[0][task])]
-            runs += min(len(skills[0][task]), len(skills[1][task]))
-    if len(by_task) == 1:
-        ((task, values),) = by_task.items()
-        return values, None, f"runs of {task}", runs
-    values = [_average(found) for found in by_task.values()]
-    return values, clusters_of(by_task, family), _unit([family[task] for task in by_task]), runs
-
-
-def _unit(families: Sequence[str]) -> str:
-    """Return what the intervals speak of."""
-    distinct = len(set(families))
-    if distinct >= FEWEST_FAMILIES:
-        return "families of tasks"
-    return f"tasks of {families[0]}" if distinct == 1 else f"tasks of these {distinct} families"
-
-
-def _skills(records: Iterable[Record]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = defaultdict(list)
-    for one in records:
-        if one.completed:
-            found[one.task].append(one.score)
-    return found
-
-
-def _average(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
 
 
 # --- answers -------------------------------------------------------------------------------------
@@ -338,30 +234,6 @@ def _verdict(completion: str, skill: str, labels: tuple[str, str]) -> str:
     return f"{labels[1] if found == {f'{labels[1]} is higher'} else labels[0]} is better"
 
 
-def improvement(a: Sequence[Record], b: Sequence[Record], pairs: Sequence[Pair]) -> Interval:
-    """Return P(B beats A): the mean over tasks, each the share of pairs that B wins, ties half."""
-    family = {one.task: one.family for one in (*a, *b)}
-    wins: dict[str, list[float]] = defaultdict(list)
-    if pairs:
-        for x, y in pairs:
-            wins[x.task].append(beats(x, y))
-    else:
-        for task in sorted(_common(a, b)):
-            ours = [one for one in b if one.task == task]
-            theirs = [one for one in a if one.task == task]
-            wins[task] = [_average([beats(x, y) for x in theirs for y in ours])]
-    if len(wins) == 1:
-        return mean(next(iter(wins.values())), bounds=(0.0, 1.0)).interval
-    shares = [_average(found) for found in wins.values()]
-    return mean(shares, clusters_of(wins, family), bounds=(0.0, 1.0)).interval
-
-
-def beats(a: Record, b: Record) -> float:
-    """Return 1 if B's trial is the better one, 0.5 for a tie; failing loses to completing."""
-    ours, theirs = ((one.completed, one.score) for one in (b, a))
-    return 0.5 if ours == theirs else float(ours > theirs)
-
-
 def _side(records: Sequence[Record], label: str, pairs: Sequence[Pair], place: int) -> Side:
     kinds = Counter(one.kind for one in records)
     n = kinds["completed"] + kinds["failed"]
@@ -409,13 +281,13 @@ def _grouped(records: Sequence[Record], key: str) -> dict[str, list[Record]]:
 
 
 def _line(name: str, a: Sequence[Record], b: Sequence[Record], pairs: Sequence[Pair]) -> Line:
-    values, clusters, _, _ = _differences(a, b, pairs)
+    values, clusters, _, _ = differences(a, b, pairs)
     return Line(
         name=name,
         n_a=len(a),
         n_b=len(b),
-        completed_a=_completed(a)[1],
-        completed_b=_completed(b)[1],
+        completed_a=completed(a)[1],
+        completed_b=completed(b)[1],
         skill_a=skill_of(a),
         skill_b=skill_of(b),
         difference=mean(values, clusters, bounds=SIGNED, bootstrap=False).interval,
@@ -423,17 +295,6 @@ def _line(name: str, a: Sequence[Record], b: Sequence[Record], pairs: Sequence[P
         flipped=flipped(a, b),
         greyed=min(len(a), len(b)) < TOO_FEW,
     )
-
-
-def skill_of(records: Iterable[Record]) -> Interval:
-    """Return the mean skill of the trials that completed: over tasks, or over one task's runs."""
-    done = [one for one in records if one.completed]
-    by_task = _skills(done)
-    if len(by_task) == 1:
-        return mean(next(iter(by_task.values())), bounds=(0.0, 1.0)).interval
-    family = {one.task: one.family for one in done}
-    values = [_average(found) for found in by_task.values()]
-    return mean(values, clusters_of(by_task, family), bounds=(0.0, 1.0)).interval
 
 
 def flipped(a: Sequence[Record], b: Sequence[Record]) -> dict[str, str]:

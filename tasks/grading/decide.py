@@ -5,15 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tasks.grading import durations, label_sets
-from tasks.grading.measures import (
-    EXPECTED_COST,
-    OF_CONFUSION,
-    Costs,
-    OfConfusion,
-    confusion,
-    cost_matrix,
-    top,
-)
+from tasks.grading.confusion import OF_CONFUSION, Costs, OfConfusion, confusion, cost_matrix
+from tasks.grading.measures import EXPECTED_COST, top
 from tasks.grading.normal import quantiles
 from tasks.grading.prediction import Prediction
 from tasks.instance import Bernoulli, Durations, Floats, Gaussian, Ints, Law, Mixture

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tasks.grading.measures import Estimate, auc
+from tasks.grading.measures import Estimate, average, mean, mean_auc
 from tasks.grading.prediction import Prediction
 from tasks.instance import Bernoulli, Floats, Ints
 
@@ -33,30 +33,25 @@ def _chances(prediction: Prediction) -> Floats:
     return prediction.label_p
 
 
-def _mean(losses: Floats) -> Estimate:
-    value = float(losses.mean())
-    return Estimate(value=value, influence=(losses - value) / len(losses))
-
-
 # --- measures ----------------------------------------------------------------------------------
 
 
 def _hamming_loss(prediction: Prediction, law: Bernoulli) -> Estimate:
     said = sets_of(prediction)
-    return _mean(np.mean(said + law.p - 2 * said * law.p, axis=1))
+    return mean(np.mean(said + law.p - 2 * said * law.p, axis=1))
 
 
 def _subset_accuracy(prediction: Prediction, law: Bernoulli) -> Estimate:
     """Share of rows whose labels are all right; as scikit-learn's accuracy of label sets."""
     said = sets_of(prediction) > LIKELY
     p = conditional(law, said)
-    return _mean(np.prod(np.where(said, p, 1 - p), axis=1))
+    return mean(np.prod(np.where(said, p, 1 - p), axis=1))
 
 
 def _micro_f1(prediction: Prediction, law: Bernoulli) -> Estimate:
     """F1 of all cells together."""
-    value, influence = _f1(sets_of(prediction), law.p)
-    return Estimate(value=value, influence=influence.sum(axis=1))
+    cells = _f1(sets_of(prediction), law.p)
+    return Estimate(value=cells.value, influence=cells.influence.sum(axis=1))
 
 
 def _macro_f1(prediction: Prediction, law: Bernoulli) -> Estimate:
@@ -65,33 +60,21 @@ def _macro_f1(prediction: Prediction, law: Bernoulli) -> Estimate:
     columns = np.flatnonzero((said.sum(axis=0) + law.p.sum(axis=0)) > 0)
     if not len(columns):
         return Estimate(value=0.0, influence=np.zeros(len(said)))
-    each = [_f1(said[:, k], law.p[:, k]) for k in columns]
-    return Estimate(
-        value=float(np.mean([value for value, _ in each])),
-        influence=np.mean([influence for _, influence in each], axis=0),
-    )
+    return average([_f1(said[:, k], law.p[:, k]) for k in columns])
 
 
-def _f1(said: Floats, p: Floats) -> tuple[float, Floats]:
-    """Return F1 of cells of any shape, by expected counts, and the influence of each cell."""
+def _f1(said: Floats, p: Floats) -> Estimate:
+    """Return F1 of cells of any shape, by expected counts, with the influence of each cell."""
     both = float(said.sum() + p.sum())
     if both <= 0:
-        return 0.0, np.zeros_like(p)
+        return Estimate(value=0.0, influence=np.zeros_like(p))
     value = 2 * float(np.sum(said * p)) / both
-    return value, (2 * said * p - value * (said + p)) / both
+    return Estimate(value=value, influence=(2 * said * p - value * (said + p)) / both)
 
 
 def _macro_roc_auc(prediction: Prediction, law: Bernoulli) -> Estimate:
     """Mean ROC AUC over the labels that occur and do not fill all rows."""
-    q = _chances(prediction)
-    each = [auc(q[:, k], law.p[:, k]) for k in range(q.shape[1])]
-    known = [found for found in each if found is not None]
-    if not known:
-        return Estimate(value=0.5, influence=np.zeros(len(q)))
-    return Estimate(
-        value=float(np.mean([found.value for found in known])),
-        influence=np.mean([found.influence for found in known], axis=0),
-    )
+    return mean_auc(_chances(prediction), law.p)
 
 
 _MEASURES: Mapping[str, Callable[[Prediction, Bernoulli], Estimate]] = {

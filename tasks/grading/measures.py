@@ -5,19 +5,27 @@ the score on labels and the score on the posterior are the same function of anot
 (Rao-Blackwell: the posterior score is the expectation of the label score given the features).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from tasks.grading.confusion import BLOCK_ROWS as BLOCK_ROWS
+from tasks.grading.confusion import (
+    OF_CONFUSION,
+    Costs,
+    OfConfusion,
+    by_column,
+    confusion,
+    expected_cost,
+)
 from tasks.grading.normal import absolute_error, pinball_loss
 from tasks.grading.prediction import Prediction
 from tasks.instance import Categorical, Floats, Gaussian, Ints, Mixture
 
 Numbers = Gaussian | Mixture
 Target = Categorical | Numbers
-Costs = Sequence[Sequence[float]]
 
 EXPECTED_COST = "expected_cost"
 
@@ -25,9 +33,6 @@ SMALLEST = float(np.finfo(np.float64).eps)
 """Probabilities are clipped to this in log loss, as scikit-learn does."""
 
 FEW_CLASSES = 16
-
-BLOCK_ROWS = 16_384
-"""Rows of probabilities that are turned into columns at once, within a core's cache."""
 
 FEW_GROUPS = 8
 """Fewer groups of dependent rows are taken for stationary series, not for draws."""
@@ -113,19 +118,12 @@ def top(p: Floats) -> Ints:
         found: Ints = p.argmax(axis=1)
         return found
     codes = np.zeros(len(p), dtype=np.int64)
-    for rows, columns in _by_column(p):
+    for rows, columns in by_column(p):
         largest = columns[0]
         for k, column in enumerate(columns[1:], start=1):
             np.copyto(codes[rows], k, where=column > largest)
             largest = np.maximum(largest, column)
     return codes
-
-
-def _by_column(weights: Floats) -> Iterator[tuple[slice, Floats]]:
-    """Yield blocks of rows, each as (K, rows): a strided column would be read from memory."""
-    for start in range(0, len(weights), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        yield rows, np.ascontiguousarray(weights[rows].T)
 
 
 def estimate(
@@ -152,127 +150,7 @@ def estimate(
     return _VALUES[name](prediction, target, scale)
 
 
-# --- classes: functions of the (expected) confusion matrix -------------------------------------
-
-
-def confusion(weights: Floats, codes: Ints) -> Floats:
-    """Return (K, K): row true class, column predicted class, counts or expected counts."""
-    n_classes = weights.shape[1]
-    counts = np.zeros((n_classes, n_classes))
-    for rows, columns in _by_column(weights):
-        for k, column in enumerate(columns):
-            counts[k] += np.bincount(codes[rows], column, n_classes)
-    return counts
-
-
-def accuracy(c: Floats) -> tuple[float, Floats]:
-    """Share of right classes, and its gradient by the entries of the confusion matrix."""
-    value = float(np.trace(c) / c.sum())
-    return value, (np.eye(len(c)) - value) / c.sum()
-
-
-def recall(c: Floats) -> tuple[float, Floats]:
-    """Mean recall over the classes that occur; the same as balanced accuracy."""
-    rows = c.sum(axis=1)
-    there = rows > 0
-    each = np.divide(np.diag(c), rows, out=np.zeros(len(c)), where=there)
-    by = np.where(there, 1 / np.where(there, rows, 1.0), 0.0)[:, None]
-    return float(each[there].mean()), (np.eye(len(c)) - each[:, None]) * by / there.sum()
-
-
-def macro_recall(c: Floats) -> tuple[float, Floats]:
-    """Mean recall over all classes seen in labels or predictions, as scikit-learn averages."""
-    value, gradient = recall(c)
-    share = (c.sum(axis=1) > 0).sum() / _seen(c).sum()
-    return float(value * share), gradient * share
-
-
-def precision(c: Floats) -> tuple[float, Floats]:
-    """Mean precision; a class never predicted has precision 0."""
-    columns = c.sum(axis=0)
-    there = columns > 0
-    each = np.divide(np.diag(c), columns, out=np.zeros(len(c)), where=there)
-    by = np.where(there, 1 / np.where(there, columns, 1.0), 0.0)[None, :]
-    n_seen = _seen(c).sum()
-    return float(each.sum() / n_seen), (np.eye(len(c)) - each[None, :]) * by / n_seen
-
-
-def f1(c: Floats) -> tuple[float, Floats]:
-    """Macro-averaged F1."""
-    both = c.sum(axis=0) + c.sum(axis=1)
-    there = both > 0
-    each = np.divide(2 * np.diag(c), both, out=np.zeros(len(c)), where=there)
-    by = np.where(there, 1 / np.where(there, both, 1.0), 0.0)
-    n_seen = _seen(c).sum()
-    moved = 2 * np.diag(by) - (each * by)[None, :] - (each * by)[:, None]
-    return float(each.sum() / n_seen), moved / n_seen
-
-
-def mcc(c: Floats) -> tuple[float, Floats]:
-    """Matthews correlation coefficient of K classes (Gorodkin 2004); 0 where undefined."""
-    total, true, predicted = c.sum(), c.sum(axis=1), c.sum(axis=0)
-    over = np.trace(c) * total - true @ predicted
-    a, b = total**2 - predicted @ predicted, total**2 - true @ true
-    if a <= 0 or b <= 0:
-        return 0.0, np.zeros_like(c)
-    root = np.sqrt(a * b)
-    d_over = np.trace(c) + total * np.eye(len(c)) - true[None, :] - predicted[:, None]
-    d_a, d_b = 2 * (total - predicted)[None, :], 2 * (total - true)[:, None]
-    value = float(over / root)
-    return value, d_over / root - value * (d_a / a + d_b / b) / 2
-
-
-def cost_matrix(costs: Costs, n_classes: int) -> Floats:
-    """Return (K, K) costs; every mistake costs 1 where none are named."""
-    return np.asarray(costs, dtype=np.float64) if len(costs) else 1 - np.eye(n_classes)
-
-
-def expected_cost(c: Floats, costs: Costs) -> tuple[float, Floats]:
-    """Mean cost of what was said where something else was true (Elkan 2001)."""
-    cost = cost_matrix(costs, len(c))
-    value = float(np.sum(c * cost) / c.sum())
-    return value, (cost - value) / c.sum()
-
-
-def kappa(c: Floats) -> tuple[float, Floats]:
-    """Cohen's kappa (1960): agreement beyond chance; 0 where undefined."""
-    return _weighted_kappa(c, 1 - np.eye(len(c)))
-
-
-def quadratic_kappa(c: Floats) -> tuple[float, Floats]:
-    """Cohen's kappa (1968) of classes in order, a miss by d classes weighing d²."""
-    positions = np.arange(len(c), dtype=np.float64)
-    return _weighted_kappa(c, np.subtract.outer(positions, positions) ** 2)
-
-
-def _weighted_kappa(c: Floats, cost: Floats) -> tuple[float, Floats]:
-    total, true, predicted = c.sum(), c.sum(axis=1), c.sum(axis=0)
-    chance = float(true @ cost @ predicted / total)
-    if chance <= 0:
-        return 0.0, np.zeros_like(c)
-    ratio = float(np.sum(cost * c)) / chance
-    d_chance = ((cost @ predicted)[:, None] + (true @ cost)[None, :] - chance) / total
-    return 1 - ratio, (ratio * d_chance - cost) / chance
-
-
-def _seen(c: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    seen: np.ndarray[tuple[int], np.dtype[np.bool_]] = (c.sum(axis=0) + c.sum(axis=1)) > 0
-    return seen
-
-
-OfConfusion = Callable[[Floats], tuple[float, Floats]]
-
-OF_CONFUSION: Mapping[str, OfConfusion] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": recall,
-    "recall": macro_recall,
-    "precision": precision,
-    "f1": f1,
-    "mcc": mcc,
-    "kappa": kappa,
-    "quadratic_kappa": quadratic_kappa,
-}
-"""Measures that the confusion matrix determines, with their gradients."""
+# --- classes: functions of the confusion matrix ------------------------------------------------
 
 
 def _by_confusion(function: OfConfusion) -> Callable[[Prediction, Floats], Estimate]:
@@ -280,7 +158,7 @@ def _by_confusion(function: OfConfusion) -> Callable[[Prediction, Floats], Estim
         codes = labels_of(prediction)
         value, gradient = function(confusion(weights, codes))
         influence = np.zeros(len(codes))
-        for rows, columns in _by_column(weights):
+        for rows, columns in by_column(weights):
             for column, moved in zip(columns, gradient, strict=True):
                 influence[rows] += column * moved[codes[rows]]
         return Estimate(value=value, influence=influence)
@@ -290,12 +168,12 @@ def _by_confusion(function: OfConfusion) -> Callable[[Prediction, Floats], Estim
 
 def _accuracy(prediction: Prediction, weights: Floats) -> Estimate:
     """Return what `accuracy` says of the confusion matrix, from its diagonal alone."""
-    return _mean(weights[np.arange(len(weights)), labels_of(prediction)])
+    return mean(weights[np.arange(len(weights)), labels_of(prediction)])
 
 
 def hit_rate(prediction: Prediction, labels: Ints) -> Estimate:
     """Return `accuracy` on realised labels: as of the law that is sure of each, but unwritten."""
-    return _mean((labels_of(prediction) == labels).astype(np.float64))
+    return mean((labels_of(prediction) == labels).astype(np.float64))
 
 
 # --- classes: functions of probabilities -------------------------------------------------------
@@ -307,20 +185,29 @@ def _probabilities(prediction: Prediction) -> Floats:
     return prediction.p
 
 
-def _mean(losses: Floats) -> Estimate:
+def mean(losses: Floats) -> Estimate:
+    """Return the mean of what each row says, (n,)."""
     value = float(losses.mean())
     return Estimate(value=value, influence=(losses - value) / len(losses))
+
+
+def average(each: Sequence[Estimate]) -> Estimate:
+    """Return the mean of measures of the same rows."""
+    return Estimate(
+        value=float(np.mean([found.value for found in each])),
+        influence=np.mean([found.influence for found in each], axis=0),
+    )
 
 
 def _log_loss(prediction: Prediction, weights: Floats) -> Estimate:
     q = _probabilities(prediction)
     q = np.clip(q / q.sum(axis=1, keepdims=True), SMALLEST, 1.0)
-    return _mean(-np.sum(weights * np.log(q), axis=1))
+    return mean(-np.sum(weights * np.log(q), axis=1))
 
 
 def _brier(prediction: Prediction, weights: Floats) -> Estimate:
     q = _probabilities(prediction)
-    return _mean(np.sum(q**2 - 2 * q * weights + weights, axis=1))
+    return mean(np.sum(q**2 - 2 * q * weights + weights, axis=1))
 
 
 def _map_at(k: int) -> Callable[[Prediction, Floats], Estimate]:
@@ -330,23 +217,27 @@ def _map_at(k: int) -> Callable[[Prediction, Floats], Estimate]:
         q = _probabilities(prediction)
         first = np.argsort(-q, axis=1, kind="stable")[:, :k]
         found = np.take_along_axis(weights, first, axis=1)
-        return _mean(found @ (1 / np.arange(1.0, 1 + first.shape[1])))
+        return mean(found @ (1 / np.arange(1.0, 1 + first.shape[1])))
 
     return measure
 
 
 def _roc_auc(prediction: Prediction, weights: Floats) -> Estimate:
     """One-vs-rest ROC AUC, macro-averaged over the classes that occur and do not fill all."""
-    q = _probabilities(prediction)
-    columns = range(1, 2) if weights.shape[1] == 2 else range(weights.shape[1])  # noqa: PLR2004 - of two classes, the second says all
-    each = [auc(q[:, k], weights[:, k]) for k in columns]
+    asked = _asked(weights)
+    return mean_auc(_probabilities(prediction)[:, asked], weights[:, asked])
+
+
+def _asked(weights: Floats) -> slice:
+    """Return the classes that are measured one by one: of two, the second says all."""
+    return slice(1, 2) if weights.shape[1] == 2 else slice(None)  # noqa: PLR2004 - see above
+
+
+def mean_auc(score: Floats, positive: Floats) -> Estimate:
+    """Mean ROC AUC over the columns, (n, k), that occur and do not fill all; 0.5 without any."""
+    each = [auc(score[:, k], positive[:, k]) for k in range(score.shape[1])]
     known = [found for found in each if found is not None]
-    if not known:
-        return Estimate(value=0.5, influence=np.zeros(len(q)))
-    return Estimate(
-        value=float(np.mean([found.value for found in known])),
-        influence=np.mean([found.influence for found in known], axis=0),
-    )
+    return average(known) if known else Estimate(value=0.5, influence=np.zeros(len(score)))
 
 
 def auc(score: Floats, positive: Floats) -> Estimate | None:
@@ -381,13 +272,9 @@ def _ties(ordered: Floats) -> tuple[Ints, Ints]:
 
 def _average_precision(prediction: Prediction, weights: Floats) -> Estimate:
     """Average precision: of class 1 where there are two classes, else macro-averaged."""
-    q = _probabilities(prediction)
-    columns = range(1, 2) if weights.shape[1] == 2 else range(weights.shape[1])  # noqa: PLR2004 - of two classes, the second says all
-    each = [_ap(q[:, k], weights[:, k]) for k in columns if weights[:, k].sum() > 0]
-    return Estimate(
-        value=float(np.mean([found.value for found in each])),
-        influence=np.mean([found.influence for found in each], axis=0),
-    )
+    asked = _asked(weights)
+    q, own = _probabilities(prediction)[:, asked], weights[:, asked]
+    return average([_ap(q[:, k], own[:, k]) for k in range(q.shape[1]) if own[:, k].sum() > 0])
 
 
 def _ap(score: Floats, positive: Floats) -> Estimate:
@@ -448,11 +335,11 @@ def _squares(prediction: Prediction, target: Numbers) -> Floats:
 
 
 def _mse(prediction: Prediction, target: Numbers, _: Floats | None) -> Estimate:
-    return _mean(_squares(prediction, target))
+    return mean(_squares(prediction, target))
 
 
 def _rmse(prediction: Prediction, target: Numbers, _: Floats | None) -> Estimate:
-    squared = _mean(_squares(prediction, target))
+    squared = mean(_squares(prediction, target))
     value = float(np.sqrt(squared.value))
     return Estimate(value=value, influence=squared.influence / (2 * value or 1.0))
 
@@ -468,7 +355,7 @@ def _r2(prediction: Prediction, target: Numbers, _: Floats | None) -> Estimate:
 
 
 def _mae(prediction: Prediction, target: Numbers, _: Floats | None) -> Estimate:
-    return _mean(absolute_error(_values(prediction), target))
+    return mean(absolute_error(_values(prediction), target))
 
 
 def _ate_error(prediction: Prediction, target: Numbers, _: Floats | None) -> Estimate:
@@ -482,14 +369,13 @@ def _mase(prediction: Prediction, target: Numbers, scale: Floats | None) -> Esti
     """Mean absolute scaled error (Hyndman & Koehler 2006)."""
     if scale is None:
         raise ValueError("the instance holds no scale for MASE")
-    return _mean(absolute_error(_values(prediction), target) / scale)
+    return mean(absolute_error(_values(prediction), target) / scale)
 
 
 def _pinball(prediction: Prediction, target: Numbers, _: Floats | None) -> Estimate:
     """Pinball loss, the mean over the quantile levels."""
     losses = [pinball_loss(q, level, target) for level, q in prediction.quantiles.items()]
-    mean: Floats = np.mean(losses, axis=0)
-    return _mean(mean)
+    return mean(np.mean(losses, axis=0))
 
 
 _CLASSES: Mapping[str, Callable[[Prediction, Floats], Estimate]] = {
