@@ -1,6 +1,8 @@
 """The law behind a task: what it says of labels, of ceilings and of the leak test."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from tasks.grading.integrity import examine
 from tasks.grading.marks import Marker
 from tasks.grading.prediction import Prediction
 from tasks.grading.redraw import spread_of_z
-from tasks.instance import Instance, Seed
+from tasks.instance import Answers, Contract, Instance, Seed
 from tasks.measures import MEASURES
 from tasks.spec import Task
 from tasks.validator import hidden_side
@@ -27,6 +29,8 @@ MOST_ERRORS, APPROXIMATE_SLACK = 4.0, 0.01
 ceiling's decision is found by iteration."""
 ROUNDING = 1e-9
 """By how much a mark may be beyond a ceiling in closed form: that is the law's, without error."""
+
+Seen = TypeVar("Seen")
 
 
 def below_the_ceiling(
@@ -88,15 +92,25 @@ def _honest(
     return {"oracle": best, **models}
 
 
+def _examined(
+    task: Task,
+    instance: Instance,
+    models: Mapping[str, Prediction],
+    look: Callable[[Prediction, Contract, Answers], Seen],
+) -> dict[str, Seen]:
+    """Look at each honest prediction; at none where there is nothing to be predicted."""
+    contract, answers = instance.contract, instance.answers
+    if contract is None or answers is None:
+        return {}
+    said = _honest(task, instance, models)
+    return {name: look(one, contract, answers) for name, one in said.items()}
+
+
 def labels_follow_the_law(
     task: Task, instance: Instance, models: Mapping[str, Prediction]
 ) -> Iterator[Finding]:
     """Test the labels that were drawn: a law that is not theirs shows in honest predictors' z."""
-    contract, answers = instance.contract, instance.answers
-    if contract is None or answers is None:
-        return
-    said = _honest(task, instance, models)
-    found = {name: examine(one, contract, answers) for name, one in said.items()}
+    found = _examined(task, instance, models, examine)
     zs = {name: one["leak_z"] for name, one in found.items() if one["leak_z"] is not None}
     if zs:
         words = ", ".join(f"{name} z = {z:+.2f}" for name, z in zs.items())
@@ -108,11 +122,7 @@ def z_is_normal(
     task: Task, instance: Instance, models: Mapping[str, Prediction]
 ) -> Iterator[Finding]:
     """Redraw the labels: z must have mean 0 and deviation 1 for the oracle and the panel."""
-    contract, answers = instance.contract, instance.answers
-    if contract is None or answers is None:
-        return
-    said = _honest(task, instance, models)
-    spreads = {name: spread_of_z(one, contract, answers, REDRAWS) for name, one in said.items()}
+    spreads = _examined(task, instance, models, partial(spread_of_z, n=REDRAWS))
     known = {name: spread for name, spread in spreads.items() if spread is not None}
     if known:
         words = (f"{name} {one.mean:+.2f} ± {one.sd:.2f}" for name, one in known.items())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.datasets import given_class, scm, sinks
+from tasks.datasets.given_class import Part
 from tasks.families import Causal
 from tasks.instance import (
     Answers,
@@ -19,7 +20,6 @@ from tasks.instance import (
     Instance,
     Ints,
     Streams,
-    Table,
     on_grid,
 )
 
@@ -68,38 +68,24 @@ def draw(params: Causal, streams: Streams) -> Instance:
     train = given_class.parts(streams, "train", params.n_samples)
     test = given_class.parts(streams, "test", params.test_rows)
 
-    def observed(k: int) -> tuple[Floats, Ints, Floats]:
-        part = train[k]
+    def observed(part: Part) -> tuple[Floats, Ints, Floats]:
         x = frame.sample(part)
         treated = (part.stream("treatment").random(part.n_rows) < world.chance(x)).astype(np.int64)
         shock = world.unit * world.noise * part.stream("labels").standard_normal(part.n_rows)
         return x, treated, on_grid(world.untreated(x) + treated * world.effect(x) + shock)
 
-    def known(k: int) -> dict[str, Floats | Ints]:
-        x, treated, outcome = observed(k)
-        return {
-            "id": train[k].ids(0),
-            **sinks.named(x),
-            "treatment": treated,
-            "outcome": outcome,
-        }
+    def known(part: Part) -> dict[str, Floats | Ints]:
+        x, treated, outcome = observed(part)
+        return {**sinks.named(x), "treatment": treated, "outcome": outcome}
 
     hidden = [frame.sample(part) for part in test]
     effect = np.concatenate([world.effect(x) for x in hidden])
-    first = observed(0)
+    first = observed(train[0])
     plain = _difference(first[1], first[2])
     return Instance(
-        public={
-            "train": Table(n_rows=params.n_samples, chunk=known),
-            "test": Table(
-                n_rows=params.test_rows,
-                chunk=lambda k: {"id": test[k].ids(params.n_samples), **sinks.named(hidden[k])},
-            ),
-        },
+        public=given_class.both(train, known, test, [sinks.named(x) for x in hidden]),
         notes=_notes(params),
-        contract=Contract(
-            kind="values", ids=np.concatenate([part.ids(params.n_samples) for part in test])
-        ),
+        contract=Contract(kind="values", ids=given_class.ids_of(test, params.n_samples)),
         answers=Answers(
             labels=effect,
             # Nothing is random about an effect: the law has no spread, and no leak test.

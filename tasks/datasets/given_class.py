@@ -4,7 +4,7 @@ Bayes' rule then gives p(y | columns), as long as p(columns | y) can be worked o
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,35 @@ def parts(streams: Streams, name: str, n_rows: int) -> list[Part]:
     ]
 
 
+def ids_of(test: Sequence[Part], first: int) -> Ints:
+    """Return the ids of hidden rows, the first of which is `first`."""
+    return np.concatenate([part.ids(first) for part in test])
+
+
+def both(
+    train: Sequence[Part],
+    known: Callable[[Part], Columns],
+    test: Sequence[Part],
+    hidden: Sequence[Columns],
+) -> dict[str, Table]:
+    """Return the tables `train` and `test`, whose ids go on from those of train.
+
+    Args:
+        train: Its chunks.
+        known: Makes the columns of a chunk of train, whenever it is asked for.
+        test: Its chunks.
+        hidden: The public columns of each.
+    """
+    n_train = sum(part.n_rows for part in train)
+    return {
+        "train": Table(n_rows=n_train, chunk=lambda k: {"id": train[k].ids(0), **known(train[k])}),
+        "test": Table(
+            n_rows=sum(part.n_rows for part in test),
+            chunk=lambda k: {"id": test[k].ids(n_train), **hidden[k]},
+        ),
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditional:
     """A law of columns given the class."""
@@ -125,7 +154,7 @@ def draw(params: Sampled, streams: Streams, law: Conditional) -> Drawn:
         test=hidden,
         contract=Contract(
             kind="classes",
-            ids=np.concatenate([part.ids(params.n_samples) for part, _ in test]),
+            ids=ids_of([part for part, _ in test], params.n_samples),
             classes=names,
         ),
         answers=Answers(
@@ -136,23 +165,16 @@ def draw(params: Sampled, streams: Streams, law: Conditional) -> Drawn:
     )
 
 
-def tables(params: Sampled, law: Conditional, drawn: Drawn) -> dict[str, Table]:
+def tables(law: Conditional, drawn: Drawn) -> dict[str, Table]:
     """Return the tables `train`, with the target, and `test`, without."""
 
-    def train(k: int) -> Columns:
-        part = drawn.train[k]
+    def known(part: Part) -> Columns:
         codes = part.codes(law.n_classes)
         target = class_names(codes, drawn.contract.classes)
-        return {"id": part.ids(0), **law.columns(part, codes), "target": target}
+        return {**law.columns(part, codes), "target": target}
 
-    def test(k: int) -> Columns:
-        part, columns = drawn.test[k]
-        return {"id": part.ids(params.n_samples), **columns}
-
-    return {
-        "train": Table(n_rows=params.n_samples, chunk=train),
-        "test": Table(n_rows=params.test_rows, chunk=test),
-    }
+    test, hidden = zip(*drawn.test, strict=True)
+    return both(drawn.train, known, test, hidden)
 
 
 def instance(
@@ -161,7 +183,7 @@ def instance(
     """Draw an instance whose columns fit into tables."""
     drawn = draw(params, streams, law)
     return Instance(
-        public=tables(params, law, drawn),
+        public=tables(law, drawn),
         notes=notes,
         contract=drawn.contract,
         answers=drawn.answers,

@@ -21,7 +21,6 @@ from tasks.datasets.one_thread import on_one_thread
 from tasks.families import Clustering, Sampled, TabularMissing
 from tasks.instance import (
     Answers,
-    Blob,
     Categorical,
     Contract,
     Floats,
@@ -321,7 +320,7 @@ def _shares(rng: Generator, shape: tuple[int, int]) -> Floats:
 class Unlabelled:
     """Train and hidden rows of points whose origin nobody is told."""
 
-    public: dict[str, Table | Blob]
+    public: dict[str, Table]
     ids: Ints
     """Of the hidden rows."""
     test: list[Part]
@@ -334,18 +333,14 @@ def unlabelled(params: Sampled, streams: Streams, sample: Callable[[Part], Float
     train = given_class.parts(streams, "train", params.n_samples)
     test = given_class.parts(streams, "test", params.test_rows)
     points = [sample(part) for part in test]
-    tables: dict[str, Table | Blob] = {
-        "train": Table(
-            n_rows=params.n_samples,
-            chunk=lambda k: {"id": train[k].ids(0), **_named(sample(train[k]))},
+    return Unlabelled(
+        public=given_class.both(
+            train, lambda part: _named(sample(part)), test, [_named(x) for x in points]
         ),
-        "test": Table(
-            n_rows=params.test_rows,
-            chunk=lambda k: {"id": test[k].ids(params.n_samples), **_named(points[k])},
-        ),
-    }
-    ids = np.concatenate([part.ids(params.n_samples) for part in test])
-    return Unlabelled(public=tables, ids=ids, test=test, points=points)
+        ids=given_class.ids_of(test, params.n_samples),
+        test=test,
+        points=points,
+    )
 
 
 def _named(x: Floats) -> Columns:

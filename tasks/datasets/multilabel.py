@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tasks.datasets import given_class, scm, sinks
 from tasks.datasets.given_class import Part
 from tasks.families import MultiLabel
-from tasks.instance import Answers, Bernoulli, Contract, Floats, Instance, Ints, Streams, Table
+from tasks.instance import Answers, Bernoulli, Contract, Floats, Instance, Ints, Streams
 
 SHARPEST = 400.0
 
@@ -90,29 +90,20 @@ def draw(params: MultiLabel, streams: Streams) -> Instance:
     train = given_class.parts(streams, "train", params.n_samples)
     test = given_class.parts(streams, "test", params.test_rows)
 
-    def known(k: int) -> dict[str, NDArray[Any]]:
-        x, _, there = rows(train[k])
+    def known(part: Part) -> dict[str, NDArray[Any]]:
+        x, _, there = rows(part)
         columns = {f"label_{name}": there[:, i] for i, name in enumerate(names)}
-        return {"id": train[k].ids(0), **sinks.named(x), **columns}
+        return {**sinks.named(x), **columns}
 
     hidden = [rows(part) for part in test]
     given = np.concatenate([part[1] for part in hidden])
     first = rows(train[0])[2]
     return Instance(
-        public={
-            "train": Table(n_rows=params.n_samples, chunk=known),
-            "test": Table(
-                n_rows=params.test_rows,
-                chunk=lambda k: {
-                    "id": test[k].ids(params.n_samples),
-                    **sinks.named(hidden[k][0]),
-                },
-            ),
-        },
+        public=given_class.both(train, known, test, [sinks.named(x) for x, _, _ in hidden]),
         notes=_notes(params),
         contract=Contract(
             kind="multilabel",
-            ids=np.concatenate([part.ids(params.n_samples) for part in test]),
+            ids=given_class.ids_of(test, params.n_samples),
             classes=names,
             probabilities=True,
         ),

@@ -20,7 +20,6 @@ from tasks.instance import (
     Instance,
     Ints,
     Streams,
-    Table,
     on_grid,
 )
 
@@ -73,11 +72,10 @@ def draw(params: Survival, streams: Streams) -> Instance:
         time = scales * rooted(part.stream("labels").standard_exponential(part.n_rows))
         return x, scales, np.maximum(on_grid(time, DECIMALS), SHORTEST)
 
-    def known(k: int) -> dict[str, Floats | Ints]:
-        x, _, time = times(train[k])
-        seen = _seen_for(train[k], follow_up)
+    def known(part: Part) -> dict[str, Floats | Ints]:
+        x, _, time = times(part)
+        seen = _seen_for(part, follow_up)
         return {
-            "id": train[k].ids(0),
             **sinks.named(x),
             "time": np.minimum(time, seen),
             "event": (time <= seen).astype(np.int64),
@@ -86,20 +84,9 @@ def draw(params: Survival, streams: Streams) -> Instance:
     hidden = [times(part) for part in test]
     scales = np.concatenate([part[1] for part in hidden])
     return Instance(
-        public={
-            "train": Table(n_rows=params.n_samples, chunk=known),
-            "test": Table(
-                n_rows=params.n_test,
-                chunk=lambda k: {
-                    "id": test[k].ids(params.n_samples),
-                    **sinks.named(hidden[k][0]),
-                },
-            ),
-        },
+        public=given_class.both(train, known, test, [sinks.named(x) for x, _, _ in hidden]),
         notes=_notes(params),
-        contract=Contract(
-            kind="values", ids=np.concatenate([part.ids(params.n_samples) for part in test])
-        ),
+        contract=Contract(kind="values", ids=given_class.ids_of(test, params.n_samples)),
         answers=Answers(
             labels=np.concatenate([part[2] for part in hidden]),
             law=Durations(scale=scales, shape=shape),
