@@ -53,11 +53,7 @@ def read_columns(table: pd.DataFrame) -> Columns:
     """
     cleaning = inspect(table, IDS)
     table = table.iloc[:: -(-len(table) // MAX_ROWS) or 1]
-    numbers = {
-        str(name): _finite(cells.to_numpy(dtype=np.float64, na_value=np.nan))
-        for name, cells in table.items()
-        if pd.api.types.is_numeric_dtype(cells)
-    }
+    numbers = _numbers(table)
     clocks = [name for name in ORDERS if name in numbers and np.isfinite(numbers[name]).all()]
     order = numbers[clocks[0]] if clocks else np.arange(len(table), dtype=np.float64)
     rows = np.argsort(order, kind="stable")
@@ -78,11 +74,7 @@ def read_columns(table: pd.DataFrame) -> Columns:
     kept = (*features, *([outcome] if outcome else []))
     shape = (len(kept), len(table))
     raw = np.array([cells[name] for name in kept], dtype=np.float64).reshape(shape)
-    codes = {
-        str(name): pd.Categorical(own.iloc[rows])
-        for name, own in table.items()
-        if not pd.api.types.is_numeric_dtype(own) and 1 < own.nunique() <= MAX_LEVELS
-    }
+    codes = _codes(table.iloc[rows])
     return Columns(
         features=features,
         outcome=outcome,
@@ -96,6 +88,23 @@ def read_columns(table: pd.DataFrame) -> Columns:
         leaks=leaks,
         cleaning=cleaning,
     )
+
+
+def _numbers(table: pd.DataFrame) -> dict[str, Floats]:
+    return {
+        str(name): _finite(cells.to_numpy(dtype=np.float64, na_value=np.nan))
+        for name, cells in table.items()
+        if pd.api.types.is_numeric_dtype(cells)
+    }
+
+
+def _codes(table: pd.DataFrame) -> dict[str, pd.Categorical]:
+    """Return text columns of few values as groups."""
+    return {
+        str(name): pd.Categorical(own)
+        for name, own in table.items()
+        if not pd.api.types.is_numeric_dtype(own) and 1 < own.nunique() <= MAX_LEVELS
+    }
 
 
 def _leaks(cells: dict[str, Floats], outcome: str | None) -> dict[str, Floats]:

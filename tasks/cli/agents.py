@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tasks.cli import console
-from tasks.cli.gateway import (
+from tasks.cli.gateway import granted, models_named
+from tasks.cli.options import (
+    AgentsDir,
+    Json,
     KeyEnv,
+    KnownRuntime,
     MaxCost,
     Models,
     Play,
     Record,
+    TimeLimit,
     Upstreams,
-    granted,
-    models_named,
+    group,
 )
-from tasks.cli.options import Json
 from tasks.errors import MissingPart, counted
 from tasks.scratch import scratch
 
@@ -26,15 +29,9 @@ if TYPE_CHECKING:
     from tasks.agents import AgentSpec
     from tasks.trial import Trial
 
-app = typer.Typer(
-    name="agents",
-    help="The agents of a folder: list, show, set up, check.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = group("The agents of a folder: list, show, set up, check.")
 
 AgentId = Annotated[str, typer.Argument(metavar="AGENT", help="An agent's id, such as aide/dev.")]
-AgentsDir = Annotated[Path | None, typer.Option(help="Where agents of your own lie.")]
 
 TINY = {
     "id": "tiny",
@@ -126,8 +123,8 @@ def check(
     agent: AgentId,
     agents_dir: AgentsDir = None,
     *,
-    time_limit: Annotated[float, typer.Option(help="Seconds of wall time.", min=0.1)] = 300,
-    runtime: Annotated[str, typer.Option(help="local, bubblewrap, docker or process.")] = "local",
+    time_limit: TimeLimit = 300,
+    runtime: KnownRuntime = "local",
     model: Models = None,
     upstream: Upstreams = None,
     key_env: KeyEnv = None,

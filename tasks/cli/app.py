@@ -18,6 +18,7 @@ from tasks.cli import (
     image,
     index,
     mcp,
+    power,
     regrade,
     replay,
     run,
@@ -25,6 +26,7 @@ from tasks.cli import (
     sound,
     suite,
 )
+from tasks.cli.options import HELP
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": catalogue.list_tasks,
@@ -41,7 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "mcp": mcp.mcp,
     "leaderboard": compare.leaderboard,
     "compare": compare.compare,
-    "power": compare.power,
+    "power": power.power,
     "regrade": regrade.regrade,
     "replay": replay.replay,
     "export": export.export,
@@ -69,7 +71,7 @@ def _application(names: Collection[str]) -> typer.Typer:
         name="aexp",
         invoke_without_command=True,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings=HELP,
     )
     for name, command in COMMANDS.items():
         if name in names:
@@ -101,6 +103,6 @@ run_app = typer.Typer(
     name="run_task.py",
     pretty_exceptions_enable=False,
     add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )
 run_app.command()(run.run)

@@ -6,16 +6,11 @@ from typing import Annotated
 import typer
 
 from tasks.cli import console
-from tasks.cli.options import Json, parse_size
+from tasks.cli.options import Json, group, parse_size, parse_time
 from tasks.cli.suite_view import duration
-from tasks.errors import UsageError, counted
+from tasks.errors import counted
 
-app = typer.Typer(
-    name="cache",
-    help="Public files of large instances, shared by the trials of suites; no answers.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = group("Public files of large instances, shared by the trials of suites; no answers.")
 
 
 @app.command("list")
@@ -45,7 +40,13 @@ def list_entries(*, json_: Json = False) -> None:
 def prune(
     *,
     unused: Annotated[
-        str | None, typer.Option("--unused", help="Only what no trial was given for so long: 7d.")
+        float | None,
+        typer.Option(
+            "--unused",
+            help="Only what no trial was given for so long: 7d.",
+            parser=parse_time,
+            metavar="TIME",
+        ),
     ] = None,
     max_size: Annotated[
         int | None,
@@ -60,13 +61,8 @@ def prune(
 ) -> None:
     """Remove what is kept, all of it or a part; running trials write anew what they miss."""
     from tasks.suite import cache
-    from tasks.suite.asked import seconds
 
-    try:
-        unused_s = None if unused is None else float(seconds(unused))
-    except ValueError as error:
-        raise UsageError(f"--unused: {error}") from error
-    gone = cache.prune(unused_s=unused_s, most_bytes=max_size)
+    gone = cache.prune(unused_s=unused, most_bytes=max_size)
     freed = sum(one.n_bytes for one in gone)
     if json_:
         console.out_json({"removed": len(gone), "bytes": freed})

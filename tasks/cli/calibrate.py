@@ -1,19 +1,21 @@
 """`calibrate`: what a task measures, from its floor to its ceiling."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tasks.cli import console
-from tasks.cli.options import Json, TaskOrFile, TasksDir, find_task, with_samples
+from tasks.cli.lookups import find_task, with_samples
+from tasks.cli.options import Json, TaskOrFile, TasksDir, TimeLimit, WithAgent
 from tasks.errors import InvalidTask, UsageError, install
 from tasks.spec import Task
 
 if TYPE_CHECKING:
-    from tasks.calibrate import Headroom, Redrawn, Summary
+    from tasks.calibrate import Headroom, Point, Redrawn, Summary
+    from tasks.ceilings import PopulationCeiling
 
 DEFAULT_SIZES = (1000, 10_000, 100_000)
 AGENT_ROWS = 10_000
@@ -35,12 +37,8 @@ def calibrate(
     redraws: Annotated[
         int, typer.Option(min=0, max=100_000, help="Also redraw labels so often for the leak test.")
     ] = 0,
-    agent: Annotated[
-        bool, typer.Option("--agent/--no-agent", help="Run the experiment agent too.")
-    ] = True,
-    time_limit: Annotated[
-        float, typer.Option(min=1, help="Seconds the agent may take for each instance.")
-    ] = 600,
+    agent: WithAgent = True,
+    time_limit: TimeLimit = 600,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the learning curves.")
     ] = None,
@@ -56,45 +54,63 @@ def calibrate(
     from tasks import calibrate as work
     from tasks import reference
 
-    measure = work.measure_of(task)
+    measure = work.measure_of(task)  # which refuses a task that has none
     if not reference.installed():
         console.say(f"the panel needs scikit-learn: {install('ml')}")
-    found = []
     agent_rows = max(work.own_size(task), AGENT_ROWS) if agent else -1
-    for point in work.points(
-        _sized(task, sizes), seeds, agent_rows=agent_rows, time_limit=time_limit
-    ):
+    points = work.points(_sized(task, sizes), seeds, agent_rows=agent_rows, time_limit=time_limit)
+    table = work.summaries(list(_told(points)))
+    found = _Found(
+        task=task.id,
+        measure=measure,
+        table=table,
+        room=work.headroom(task, table),
+        exact=work.population(task),
+        spreads=list(work.redraws(task, redraws, with_agent=agent)) if redraws > 1 else [],
+    )
+    if plot is not None and table:
+        work.plot(task, table, plot)
+    if json_:
+        console.out_json(found.as_dict())
+    else:
+        _print(found)
+    if found.room is not None and not found.room.fits:
+        raise typer.Exit(4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What was measured of a task."""
+
+    task: str
+    measure: str
+    table: "Sequence[Summary]"
+    room: "Headroom | None"
+    exact: "PopulationCeiling | None"
+    """The ceiling of a population, which needs no instance."""
+    spreads: "Sequence[Redrawn]"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "task": self.task,
+            "measure": self.measure,
+            "table": [asdict(one) for one in self.table],
+            "population_ceiling": None if self.exact is None else asdict(self.exact),
+            "headroom": None
+            if self.room is None
+            else asdict(self.room) | {"value": self.room.value},
+            "leak_z": [{"model": one.model, **asdict(one.spread)} for one in self.spreads],
+        }
+
+
+def _told(points: "Iterable[Point]") -> "Iterator[Point]":
+    for point in points:
         console.say(
             f"{point.size:>8,} rows, seed {point.seed}: {point.model} skill {point.skill:.3f} "
             f"in {point.seconds:.1f} s"
         )
-        found.append(point)
-    table = work.summaries(found)
-    room = work.headroom(task, table)
-    exact = work.population(task)
-    spreads = list(work.redraws(task, redraws, with_agent=agent)) if redraws > 1 else []
-    if plot is not None and table:
-        work.plot(task, table, plot)
-    if json_:
-        console.out_json(
-            {
-                "task": task.id,
-                "measure": measure,
-                "table": [asdict(one) for one in table],
-                "population_ceiling": None if exact is None else asdict(exact),
-                "headroom": None if room is None else asdict(room) | {"value": room.value},
-                "leak_z": [{"model": one.model, **asdict(one.spread)} for one in spreads],
-            }
-        )
-    else:
-        _print(measure, table, room, spreads)
-        if exact is not None:
-            console.out(
-                f"\nceiling of seed 1's population {exact.value:.4f} ± {exact.se:.4f} "
-                f"({exact.rows:,} rows)"
-            )
-    if room is not None and not room.fits:
-        raise typer.Exit(4)
+        yield point
 
 
 def _sized(task: Task, sizes: str | None) -> list[Task]:
@@ -143,9 +159,31 @@ def curves(table: "Sequence[Summary]") -> list[str]:
     return lines
 
 
-def _print(
-    measure: str, table: "Sequence[Summary]", room: "Headroom | None", spreads: "Sequence[Redrawn]"
-) -> None:
+def _print(found: _Found) -> None:
+    _print_table(found.measure, found.table)
+    if found.room is not None:
+        room = found.room
+        verdict = "fits" if room.fits else "DOES NOT FIT"
+        console.out(
+            f"\nheadroom {room.value:.3f} = best {room.expert:.3f} - default pipeline "
+            f"{room.default:.3f}: {room.difficulty} {verdict}"
+        )
+    if found.spreads:
+        console.out(f"\nleak z over {found.spreads[0].spread.n} redraws of the labels")
+        cells = [
+            (one.model, f"{one.spread.mean:+.3f}", f"{one.spread.sd:.3f}",
+             "ok" if one.spread.standard else "OFF")
+            for one in found.spreads
+        ]  # fmt: skip
+        console.table(("MODEL", "MEAN", "SD", "N(0, 1)"), cells)
+    if found.exact is not None:
+        console.out(
+            f"\nceiling of seed 1's population {found.exact.value:.4f} ± {found.exact.se:.4f} "
+            f"({found.exact.rows:,} rows)"
+        )
+
+
+def _print_table(measure: str, table: "Sequence[Summary]") -> None:
     header = ("ROWS", "MODEL", "SEEDS", measure.upper(), "FLOOR", "CEILING", "SKILL", "RANGE")
     rows = [
         (
@@ -163,17 +201,3 @@ def _print(
         console.out("\nskill from the floor, 0, to the ceiling, 1")
         for line in curves(table):
             console.out(line)
-    if room is not None:
-        verdict = "fits" if room.fits else "DOES NOT FIT"
-        console.out(
-            f"\nheadroom {room.value:.3f} = best {room.expert:.3f} - default pipeline "
-            f"{room.default:.3f}: {room.difficulty} {verdict}"
-        )
-    if spreads:
-        console.out(f"\nleak z over {spreads[0].spread.n} redraws of the labels")
-        cells = [
-            (one.model, f"{one.spread.mean:+.3f}", f"{one.spread.sd:.3f}",
-             "ok" if one.spread.standard else "OFF")
-            for one in spreads
-        ]  # fmt: skip
-        console.table(("MODEL", "MEAN", "SD", "N(0, 1)"), cells)

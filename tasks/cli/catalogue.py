@@ -8,7 +8,8 @@ import typer
 
 from tasks import registry
 from tasks.cli import console
-from tasks.cli.options import Json, TaskOrFile, TasksDir, find_task, load_folders
+from tasks.cli.lookups import find_task, load_folders
+from tasks.cli.options import Json, TaskOrFile, TasksDir
 from tasks.errors import UsageError, suggestion
 from tasks.files import write_text
 from tasks.registry import measured, measured_of
@@ -174,7 +175,10 @@ def create(
             "--criterion", answer.pairs(f"Criteria, such as {known_criteria()[0]}=0.7", criterion)
         ),
     }
-    task = Task.from_dict(definition, source="create")
+    _save(Task.from_dict(definition, source="create"), output, force=force)
+
+
+def _save(task: Task, output: Path | None, *, force: bool) -> None:
     file = output or Path(f"{task.id}.json")
     if file.exists() and not force:
         raise UsageError(f"{file} exists; --force replaces it, --output names another")

@@ -1,8 +1,6 @@
-"""`leaderboard`, `compare`, `power`: what many trials say, and how many it takes."""
+"""`leaderboard`, `compare`: what many trials say."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tasks.cli import console
-from tasks.cli.options import Json
+from tasks.cli.lookups import folders_of_tasks
+from tasks.cli.options import RUNS, Json
 from tasks.cli.tables import GREYED, LEGEND, Cell, Format, TableFormat, interval, show
-from tasks.errors import UnknownName, UsageError, counted, suggestion
+from tasks.errors import UnknownName, counted, suggestion
 
 if TYPE_CHECKING:
     from tasks.comparison.board import Board, Row
     from tasks.comparison.paired import Comparison, Line, Part, Side
-    from tasks.comparison.power import Spread
     from tasks.comparison.records import Record, Trials
 
 Places = Annotated[
@@ -28,7 +26,6 @@ Runs = Annotated[
     list[Path] | None,
     typer.Option("--runs", help="Where the trials of A and B lie; may be repeated. [runs]"),
 ]
-HERE = Path("runs")
 
 
 class By(StrEnum):
@@ -57,7 +54,7 @@ def leaderboard(
     """
     from tasks.comparison import board, records
 
-    trials = records.read(places or [HERE])
+    trials = records.read(places or [RUNS])
     found = board.leaderboard(trials.records, by=None if by is None else by.value, k=k)
     medals = _medals(trials.records)
     if json_:
@@ -149,10 +146,9 @@ def _attempts(trials: "Trials") -> dict[str, int]:
 
 def _medals(records: "Sequence[Record]") -> dict[str, str]:
     """Return MLE-bench's headline per agent, where tasks have a leaderboard."""
-    from tasks import registry
     from tasks.comparison import medals
 
-    folders = {task.id: task.folder for task in registry.list_tasks()}
+    folders = folders_of_tasks()
     return {
         agent: f"any medal {found.mean:.1f} ± {found.standard_error:.1f} % (mean ± SEM, "
         f"{counted(found.seeds, 'seed')} of {counted(found.competitions, 'task')})"
@@ -185,7 +181,7 @@ def compare(
     from tasks.comparison import paired
     from tasks.comparison.sequential import Boundary
 
-    sides = _sides((a, b), runs or [HERE])
+    sides = _sides((a, b), runs or [RUNS])
     labels = _labels((a, b), sides)
     level = Boundary.of(looks).level(look or looks)
     found = paired.compare(sides[0], sides[1], labels, alpha=level)
@@ -297,90 +293,3 @@ def _line(line: "Line") -> list[Cell]:
     name = f"{line.name}{GREYED if line.greyed else ''}"
     counts = [f"{line.completed_a}/{line.n_a}", f"{line.completed_b}/{line.n_b}"]
     return [name, *counts, line.skill_a, line.skill_b, line.difference, line.improvement, flips]
-
-
-# --- power ---------------------------------------------------------------------------------------
-
-
-def power(
-    *,
-    gap: Annotated[
-        float, typer.Option(help="The difference in skill that should not be missed.", min=0.0)
-    ] = 0.05,
-    chance: Annotated[
-        float, typer.Option("--power", help="The wanted chance of finding it.", min=0.5, max=0.999)
-    ] = 0.8,
-    sd_run: Annotated[float | None, typer.Option(help="SD of skill from run to run.")] = None,
-    sd_task: Annotated[
-        float | None, typer.Option(help="SD of an agent's leaning towards a task.")
-    ] = None,
-    failures: Annotated[
-        float | None, typer.Option(help="Share of trials that fail.", min=0.0, max=0.9)
-    ] = None,
-    measured: Annotated[
-        list[Path] | None, typer.Option("--from", help="Measure the three in these trials.")
-    ] = None,
-    tasks: Annotated[
-        int | None, typer.Option(help="Instead: what gap do so many tasks find?", min=2)
-    ] = None,
-    looks: Annotated[int, typer.Option(min=1, max=50, help="Looks before the end.")] = 5,
-    form: Format = TableFormat.text,
-    json_: Json = False,
-) -> None:
-    """Plan how many tasks and repeats find a difference of two agents (level 5 %, two-sided)."""
-    from tasks.comparison.power import detectable, plan
-    from tasks.comparison.sequential import Boundary
-
-    if gap == 0.0:
-        raise UsageError("--gap 0: no number of runs finds a difference that is not there")
-    spread = _spread(measured, sd_run, sd_task, failures)
-    rows: list[list[Cell]] = []
-    for repeats in (1, 2, 3, 5, 10):
-        if tasks is not None:
-            smallest = detectable(tasks, repeats=repeats, spread=spread, power=chance)
-            rows.append([repeats, tasks, tasks * repeats, smallest])
-            continue
-        ours = plan(gap, repeats=repeats, spread=spread, power=chance)
-        apart = plan(gap, repeats=repeats, spread=spread, power=chance, paired=False)
-        rows.append([
-            repeats,
-            ours.tasks if ours else None,
-            ours.runs if ours else None,
-            apart.runs if apart else None,
-        ])  # fmt: skip
-    last = "gap found" if tasks is not None else "runs if not on the same instances"
-    header = ["repeats", "tasks", "runs of each agent", last]
-    boundary = Boundary.of(looks)
-    levels = [boundary.level(look) for look in range(1, looks + 1)]
-    if json_:
-        keys = [name.replace(" ", "_") for name in header]
-        plans = [dict(zip(keys, row, strict=True)) for row in rows]
-        console.out_json({
-            "gap": None if tasks else gap, "power": chance, "spread": asdict(spread),
-            "plans": plans, "levels": levels,
-        })  # fmt: skip
-        return
-    show(header, rows, form)
-    if form is TableFormat.text:
-        console.out(
-            f"\nSD from run to run {spread.run:.3f}, of an agent's leaning to a task "
-            f"{spread.interaction:.3f}, of tasks {spread.task:.3f}; {spread.failures:.0%} fail"
-        )
-        listed = ", ".join(f"{level:.2g}" for level in levels)
-        console.out(f"looking {counted(looks, 'time')}: stop at p ≤ {listed} (O'Brien and Fleming)")
-
-
-def _spread(
-    places: list[Path] | None, run: float | None, task: float | None, failures: float | None
-) -> "Spread":
-    from tasks.comparison import records
-    from tasks.comparison.power import Spread
-    from tasks.comparison.spread import measure
-
-    found = measure(records.read(places).records) if places else Spread()
-    chosen = {"run": run, "interaction": task, "failures": failures}
-    given = {key: value for key, value in chosen.items() if value is not None}
-    for key, value in given.items():
-        if value < 0 or not math.isfinite(value):
-            raise UsageError(f"{key} of {value:g}: a standard deviation is 0 or more")
-    return Spread(**{**asdict(found), **given})

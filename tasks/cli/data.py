@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tasks.cli import console
-from tasks.cli.options import Json, TaskOrFile, TasksDir, find_task, with_samples
+from tasks.cli.lookups import find_task, with_samples
+from tasks.cli.options import Json, TaskOrFile, TasksDir
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:

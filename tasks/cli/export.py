@@ -1,23 +1,25 @@
 """`export`: trials in other people's formats, and in trackers."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tasks import plugins, registry
+from tasks import plugins
 from tasks.cli import console
-from tasks.cli.options import TasksDir, load_folders
+from tasks.cli.lookups import folders_of_tasks, load_folders
+from tasks.cli.options import TasksDir, TrialPlace
 from tasks.cli.tracking import export_to
 from tasks.errors import UnknownName, UsageError, counted, suggestion
+
+if TYPE_CHECKING:
+    from tasks.comparison.records import Trials
 
 TABLES = ("parquet", "csv")
 
 
 def export(
-    place: Annotated[
-        Path, typer.Argument(metavar="RUN|SUITE", help="A trial, a folder of trials, a suite.")
-    ],
+    place: TrialPlace,
     folder: Annotated[
         Path | None,
         typer.Argument(metavar="DIR", help="A new or empty folder; may be left out for trackers."),
@@ -44,7 +46,7 @@ def export(
     if folder is None:
         raise UsageError(f"--to {to} needs a folder: aexp export {place} DIR --to {to}")
     from tasks.comparison import records
-    from tasks.exports import mlebench, tables
+    from tasks.exports import tables
 
     load_folders(tasks_dir)
     trials = records.read([place])
@@ -53,8 +55,13 @@ def export(
         for file in tables.write_tables(trials, folder, to):
             console.out(str(file))
         return
-    folders = {task.id: task.folder for task in registry.list_tasks()}
-    groups = mlebench.export(trials.records, folder, folders)
+    _export_to_mlebench(trials, folder)
+
+
+def _export_to_mlebench(trials: "Trials", folder: Path) -> None:
+    from tasks.exports import mlebench
+
+    groups = mlebench.export(trials.records, folder, folders_of_tasks())
     for group in groups:
         console.out(str(group.folder))
         medal = group.metrics["any_medal_percentage"]

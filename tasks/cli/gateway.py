@@ -8,39 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tasks.cli import console
+from tasks.cli.options import (
+    KeyEnv,
+    Loose,
+    MaxCost,
+    MaxRequests,
+    MaxTokens,
+    Models,
+    Play,
+    PriceTable,
+    Record,
+    Upstreams,
+)
 
 if TYPE_CHECKING:
     from tasks.gateway import Access
-
-Upstreams = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--upstream",
-        metavar="[WIRE=]URL",
-        help="Where the model is: any server that speaks OpenAI's API, or anthropic=URL. "
-        "By default the providers whose key is set (OPENAI_API_KEY, ANTHROPIC_API_KEY).",
-    ),
-]
-KeyEnv = Annotated[
-    list[str] | None,
-    typer.Option("--key-env", metavar="[WIRE=]NAME", help="The variable that holds the key."),
-]
-Models = Annotated[
-    list[str] | None,
-    typer.Option("--model", metavar="NAME[=NAME]", help="A model that may be used; repeatable."),
-]
-MaxRequests = Annotated[int | None, typer.Option(help="Calls to a model.", min=1)]
-MaxTokens = Annotated[int | None, typer.Option(help="Tokens, input and output.", min=1)]
-MaxCost = Annotated[float | None, typer.Option(help="US dollars.", min=0)]
-PriceTable = Annotated[
-    Path | None, typer.Option("--prices", help="Prices of models, in LiteLLM's form.")
-]
-Record = Annotated[Path | None, typer.Option("--record", help="Record a cassette.")]
-Play = Annotated[Path | None, typer.Option("--play", help="Answer from a cassette only.")]
-Loose = Annotated[
-    bool,
-    typer.Option("--loose", help="Play in order where a request is not the recorded one."),
-]
+    from tasks.gateway.server import Setup
 
 
 def granted(  # one argument an option
@@ -107,7 +90,7 @@ def gateway(
 
     Prints the variables that point an agent at it, serves until Ctrl-C, then prints the sums.
     """
-    from tasks.gateway import Access, Gateway
+    from tasks.gateway import Access
 
     grant = granted(
         upstream,
@@ -124,10 +107,16 @@ def gateway(
         concurrency=concurrency,
         hosted=hosted,
     )
+    _serve((grant or Access()).setup(models_named(model), ledger=log), port)
+
+
+def _serve(setup: "Setup", port: int) -> None:
+    from tasks.gateway import Gateway
+
     stop = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)  # before the thread, which inherits it
     try:
-        with Gateway((grant or Access()).setup(models_named(model), ledger=log)) as door:
+        with Gateway(setup) as door:
             base = f"http://127.0.0.1:{door.start_tcp(port=port)}"
             for name, value in {
                 "OPENAI_BASE_URL": f"{base}/v1",

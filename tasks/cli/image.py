@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tasks.cli import console
-from tasks.cli.options import Json
+from tasks.cli.options import AgentsDir, Json, group
 from tasks.errors import InvalidInput, UsageError, suggestion
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ Engine = Annotated[
     str | None, typer.Option("--engine", help="docker (default, or $AEXP_DOCKER) or podman.")
 ]
 
-app = typer.Typer(no_args_is_help=True, help="Build, list and remove images.")
+app = group("Build, list and remove images.")
 
 
 @app.command()
@@ -46,7 +46,7 @@ def build(
         str | None, typer.Option("--index-url", help="An index of your own; not kept.")
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build every layer again.")] = False,
-    agents_dir: Annotated[Path | None, typer.Option(help="Where agents of your own lie.")] = None,
+    agents_dir: AgentsDir = None,
     engine: Engine = None,
 ) -> None:
     """Build images; by default env and experiment, in this order."""
@@ -96,7 +96,7 @@ def _bundle(file: Path | None, *, host: bool) -> bytes | None:
 @app.command("list")
 def list_images(
     *,
-    agents_dir: Annotated[Path | None, typer.Option(help="Where agents of your own lie.")] = None,
+    agents_dir: AgentsDir = None,
     engine: Engine = None,
     json_: Json = False,
 ) -> None:
@@ -118,7 +118,7 @@ def list_images(
 @app.command()
 def prune(
     *,
-    agents_dir: Annotated[Path | None, typer.Option(help="Where agents of your own lie.")] = None,
+    agents_dir: AgentsDir = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also the images themselves, not only what is unused.")
     ] = False,

@@ -1,18 +1,10 @@
 """`index`: the index over a store of suites."""
 
-import typer
-
 from tasks.cli import console
-from tasks.cli.suite import Out, StoreUrl
-from tasks.cli.suite_view import RUNS
+from tasks.cli.options import RUNS, Store, StoreUrl, group
 from tasks.errors import counted
 
-app = typer.Typer(
-    name="index",
-    help="The index over run folders; the folders are the truth.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = group("The index over run folders; the folders are the truth.")
 
 
 @app.callback()
@@ -21,7 +13,7 @@ def _common() -> None:
 
 
 @app.command()
-def rebuild(out: Out = RUNS, store: StoreUrl = None) -> None:
+def rebuild(out: Store = RUNS, store: StoreUrl = None) -> None:
     """Make the index of a store anew from its folders."""
     from tasks.store.rebuild import rebuild as make_anew
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from tasks.cli.options import TasksDir, load_folders
+from tasks.cli.lookups import load_folders
+from tasks.cli.options import TasksDir
 
 
 def mcp(

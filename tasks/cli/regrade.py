@@ -2,14 +2,14 @@
 
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tasks import registry
 from tasks.cli import console
-from tasks.cli.options import Json, TasksDir, load_folders
+from tasks.cli.lookups import folder_of_trials, load_folders
+from tasks.cli.options import Json, TasksDir, TrialPlace
 from tasks.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def regrade(
-    place: Annotated[
-        Path, typer.Argument(metavar="RUN|SUITE", help="A trial, a folder of trials, a suite.")
-    ],
+    place: TrialPlace,
     *,
     current: Annotated[
         bool,
@@ -36,12 +34,11 @@ def regrade(
     from tasks.comparison.records import trial_folders
     from tasks.regrade import Regrader
 
-    if not place.is_dir():
-        raise UnknownName(f"{place}: no such folder of trials")
+    folder = folder_of_trials(place)
     load_folders(tasks_dir)
     regrader = Regrader(current=registry if current or tasks_dir else None)
     found = []
-    for one in regrader.trials(trial_folders(place)):
+    for one in regrader.trials(trial_folders(folder)):
         found.append(one)
         if not json_:
             console.out(_line(one))

@@ -1,71 +1,42 @@
 """`replay`: an agent's saved solution, run again on fresh data."""
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tasks import registry
 from tasks.cli import console
-from tasks.cli.options import Json, TasksDir, load_folders
+from tasks.cli.lookups import folder_of_trials, load_folders
+from tasks.cli.options import AgentsDir, Json, RuntimeName, TasksDir, TrialPlace
 from tasks.errors import UnknownName
 
 if TYPE_CHECKING:
     from tasks.replay import Replayed, Rerun
 
 
-def count(text: str) -> int:
-    """Return the number of fresh instances.
-
-    Raises:
-        typer.BadParameter: It is none, or less than 1.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(
-            f"{text!r} is no number of fresh instances; a cassette is played with --play FILE"
-        )
-    return int(text)
-
-
-Fresh = Annotated[
-    int | None,
-    typer.Option(
-        "--replay",
-        metavar="N",
-        parser=count,
-        help="Then run the saved solution again: on this data, and on N fresh draws.",
-    ),
-]
-
-
 def replay(
-    place: Annotated[
-        Path, typer.Argument(metavar="RUN|SUITE", help="A trial, a folder of trials, a suite.")
-    ],
+    place: TrialPlace,
     *,
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", help="Fresh instances for each trial.", min=1)
     ] = 5,
-    runtime: Annotated[
-        str | None,
-        typer.Option("--runtime", help="local, bubblewrap, docker or process; else the trial's."),
-    ] = None,
-    agents_dir: Annotated[Path | None, typer.Option(help="Where agents of your own lie.")] = None,
+    runtime: RuntimeName = None,
+    agents_dir: AgentsDir = None,
     tasks_dir: TasksDir = None,
     json_: Json = False,
 ) -> None:
     """Run saved solutions again, on the same and on fresh data; exit status 1 if one is suspicious.
 
     A solution is code/solution.py, AIDE's best_solution.py, or a notebook; it runs in a fresh
-    sandbox without network or model. What comes of it is kept in the report under `replay`; a trial
-    that left none is `no code`, which is not suspicious.
+    sandbox without network or model, of the trial's own runtime unless another is named. What comes
+    of it is kept in the report under `replay`; a trial that left none is `no code`, which is not
+    suspicious.
     """
     from tasks.comparison.records import trial_folders
     from tasks.replay import Replayer
 
-    if not place.is_dir():
-        raise UnknownName(f"{place}: no such folder of trials")
+    folder = folder_of_trials(place)
     load_folders(tasks_dir)
     replayer = Replayer(
         fresh=seeds,
@@ -75,7 +46,7 @@ def replay(
         progress=lambda line: None if json_ else console.say(line),
     )
     found = []
-    for one in replayer.trials(trial_folders(place)):
+    for one in replayer.trials(trial_folders(folder)):
         found.append(one)
         if not json_:
             show(one)

@@ -10,24 +10,37 @@ import typer
 
 from tasks.cli import tracking
 from tasks.cli.container import contained, show
-from tasks.cli.gateway import (
+from tasks.cli.gateway import granted, models_named
+from tasks.cli.limits import limits_of
+from tasks.cli.lookups import find_task
+from tasks.cli.options import (
+    RUNS,
+    AgentsDir,
+    Cpus,
+    Disk,
+    Gpus,
+    Json,
     KeyEnv,
     Loose,
     MaxCost,
     MaxRequests,
     MaxTokens,
+    Memory,
     Models,
+    Network,
     Play,
     PriceTable,
+    Queries,
     Record,
+    Replays,
+    Require,
+    RuntimeName,
+    TaskOrFile,
+    TasksDir,
+    TimeLimit,
+    Track,
     Upstreams,
-    granted,
-    models_named,
 )
-from tasks.cli.limits import limits_of
-from tasks.cli.options import Json, TaskOrFile, TasksDir, find_task, parse_size
-from tasks.cli.replay import Fresh
-from tasks.cli.tracking import Track
 from tasks.cli.trial_view import exit_status, print_trial
 from tasks.cli.watch import Watch, interruptible
 from tasks.errors import UsageError, brief, suggestion
@@ -36,7 +49,7 @@ if TYPE_CHECKING:
     from tasks.agents import AgentSpec
     from tasks.feedback import Feedback
     from tasks.replay import Replayed
-    from tasks.runtimes.base import Cancel, Runtime
+    from tasks.runner import TaskRunner
     from tasks.spec import Task
     from tasks.trial import Trial
 
@@ -51,49 +64,34 @@ def run(
     local: Annotated[
         bool, typer.Option("--local", help="Without a container: for development, less contained.")
     ] = False,
-    runtime: Annotated[
-        str | None, typer.Option("--runtime", help="bubblewrap, docker or process (no walls).")
-    ] = None,
+    runtime: RuntimeName = None,
     agent: Annotated[
         str, typer.Option("--agent", help="An agent of agents/, if no command is given.")
     ] = "experiment",
-    agents_dir: Annotated[Path | None, typer.Option(help="Where agents of your own lie.")] = None,
+    agents_dir: AgentsDir = None,
     name: Annotated[
         str | None,
         typer.Option("--name", help="What the agent is called in reports and leaderboards."),
     ] = None,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", help="Seconds of wall time.", min=0.1)
-    ] = 3600,
+    time_limit: TimeLimit = 3600,
     grace: Annotated[
         float, typer.Option("--grace", help="Seconds to save its work at the limit.", min=0)
     ] = 10,
-    memory: Annotated[
-        int | None, typer.Option("--memory", help="Such as 4g.", parser=parse_size, metavar="SIZE")
-    ] = None,
-    cpus: Annotated[float | None, typer.Option("--cpus", help="Such as 1.5.", min=0.01)] = None,
+    memory: Memory = None,
+    cpus: Cpus = None,
     pids: Annotated[
         int | None, typer.Option("--pids", help="Processes and threads at once.", min=1)
     ] = None,
-    disk: Annotated[
-        int | None, typer.Option("--disk", help="Such as 20g.", parser=parse_size, metavar="SIZE")
-    ] = None,
+    disk: Disk = None,
     disk_wall: Annotated[
         bool,
         typer.Option(
             "--disk-wall", help="Make --disk a file system of that size, not a watch: root only."
         ),
     ] = False,
-    network: Annotated[
-        str, typer.Option("--network", help="none, host or bridge: what it may reach.")
-    ] = "none",
-    gpus: Annotated[
-        str | None, typer.Option("--gpus", help="all, a count, or ids such as 0,2.")
-    ] = None,
-    require: Annotated[
-        list[str] | None,
-        typer.Option("--require", help="A guarantee to be enforced or refused, such as network."),
-    ] = None,
+    network: Network = "none",
+    gpus: Gpus = None,
+    require: Require = None,
     image: Annotated[
         str | None, typer.Option("--image", help="The image, instead of the agent's own.")
     ] = None,
@@ -119,7 +117,7 @@ def run(
     record: Record = None,
     play: Play = None,
     loose: Loose = False,
-    replay: Fresh = None,
+    replay: Replays = None,
     feedback: Annotated[
         str,
         typer.Option(
@@ -129,18 +127,14 @@ def run(
             "or that on the graded ones, for practice.",
         ),
     ] = "none",
-    feedback_queries: Annotated[
-        int, typer.Option("--feedback-queries", help="How often it may ask.", min=1)
-    ] = 20,
+    feedback_queries: Queries = 20,
     validate: Annotated[
         bool, typer.Option("--validate", help="Print the evaluation; exit 1 if criteria are unmet.")
     ] = False,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Fix the instance; such a trial is not sealed.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Where trial folders are made.")] = Path(
-        "runs"
-    ),
+    out: Annotated[Path, typer.Option("--out", help="Where trial folders are made.")] = RUNS,
     track: Track = None,
     tasks_dir: TasksDir = None,
     json_: Json = False,
@@ -157,109 +151,88 @@ def run(
     if verbose:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
     task = find_task(task_id, tasks_dir)
-    from tasks.instance import Seed
     from tasks.runner import TaskRunner
-    from tasks.runtimes.base import Cancel
 
     feed = tracking.feed(tracking.names_of(track), out)
     watch = Watch(limit=time_limit, quiet=json_)
-    chosen_limits = limits_of(
-        grace_s=grace,
-        memory_bytes=memory,
-        cpus=cpus,
-        pids=pids,
-        disk_bytes=disk,
-        disk_wall=disk_wall,
-        network=network,
-        gpus=gpus,
-    )
+    limits = limits_of(
+        grace_s=grace, memory_bytes=memory, cpus=cpus, pids=pids, disk_bytes=disk,
+        disk_wall=disk_wall, network=network, gpus=gpus,
+    )  # fmt: skip
     chosen = _agent(command, agent, agents_dir, name)
     if replay is not None and task.family is None:
         raise UsageError(f"{task.id}: --replay needs data that can be drawn again")
-    place, chosen_limits = contained(
-        _runtime(runtime, local=local),
-        chosen_limits,
-        container_config=container_config,
-        image=image,
-        retain=retain,
-        mle_bench=mle_bench,
-        dry_run=dry_run,
-    )
+    place, limits = contained(
+        _runtime(runtime, local=local), limits, container_config=container_config, image=image,
+        retain=retain, mle_bench=mle_bench, dry_run=dry_run,
+    )  # fmt: skip
     if dry_run:
-        show(place, task, chosen, replace(chosen_limits, time_s=time_limit))
+        show(place, task, chosen, replace(limits, time_s=time_limit))
         return
     runner = TaskRunner(
         out,
         runtime=place,
-        limits=chosen_limits,
+        limits=limits,
         requires=require or (),
         observer=watch.event,
         access=granted(
-            upstream,
-            key_env,
-            max_requests=max_requests,
-            max_tokens=max_tokens,
-            max_cost=max_cost,
-            prices=prices,
-            record=record,
-            play=play,
-            loose=loose,
+            upstream, key_env, max_requests=max_requests, max_tokens=max_tokens, max_cost=max_cost,
+            prices=prices, record=record, play=play, loose=loose,
         ),
         models=models_named(model),
         feed=feed,
         feedback=_feedback(feedback, feedback_queries),
-    )
+    )  # fmt: skip
+    trial, replayed = _watched(
+        runner, task, chosen, watch, time_limit=time_limit, seed=seed, fresh=replay,
+        agents_dir=agents_dir,
+    )  # fmt: skip
+    print_trial(trial, validate=validate, json_=json_, replayed=replayed)
+    tracking.finish(feed)
+    status = exit_status(trial, validate=validate)
+    suspicious = validate and replayed is not None and replayed.flagged
+    if status or suspicious:
+        raise typer.Exit(status or 1)
+
+
+def _watched(
+    runner: "TaskRunner",
+    task: "Task",
+    agent: "AgentSpec",
+    watch: Watch,
+    *,
+    time_limit: float,
+    seed: int | None,
+    fresh: int | None,
+    agents_dir: Path | None,
+) -> "tuple[Trial, Replayed | None]":
+    """Run a trial, and its solution again if that was asked, until somebody interrupts it."""
+    from tasks.instance import Seed
+    from tasks.runtimes.base import Cancel
+
     cancel = Cancel()
     with interruptible(cancel), watch:
         trial = runner.run_task(
             task,
-            chosen,
+            agent,
             time_limit,
             seed=None if seed is None else Seed.public(seed),
             cancel=cancel,
             on_output=watch.output,
         )
-        replayed = None
-        if replay is not None:
-            replayed = _replay(
-                trial,
-                replay,
-                place=place,
-                agents_dir=agents_dir,
-                task=task,
-                cancel=cancel,
-                watch=watch,
-            )
-    print_trial(trial, validate=validate, json_=json_, replayed=replayed)
-    tracking.finish(feed)
-    status = exit_status(trial, validate=validate)
-    if not status and validate and replayed is not None and replayed.flagged:
-        status = 1
-    if status:
-        raise typer.Exit(status)
+        if fresh is None:
+            return trial, None
+        from tasks.replay import Replayer
 
-
-def _replay(
-    trial: "Trial",
-    fresh: int,
-    *,
-    place: "str | Runtime",
-    agents_dir: Path | None,
-    task: "Task",
-    cancel: "Cancel",
-    watch: Watch,
-) -> "Replayed":
-    from tasks.replay import Replayer
-
-    replayer = Replayer(
-        fresh=fresh,
-        runtime=place,
-        agents_dir=agents_dir,
-        definitions={task.id: task},
-        cancel=cancel,
-        progress=lambda line: watch.say(f"[replay] {line}"),
-    )
-    return replayer.trial(trial.workspace.root)
+        replayer = Replayer(
+            fresh=fresh,
+            runtime=runner.runtime,
+            agents_dir=agents_dir,
+            definitions={task.id: task},
+            cancel=cancel,
+            progress=lambda line: watch.say(f"[replay] {line}"),
+        )
+        return trial, replayer.trial(trial.workspace.root)
 
 
 def _feedback(mode: str, queries: int) -> "Feedback":

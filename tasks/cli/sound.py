@@ -8,7 +8,8 @@ import typer
 
 from tasks import registry
 from tasks.cli import console
-from tasks.cli.options import Json, TasksDir, complete_task, find_task, load_folders
+from tasks.cli.lookups import find_task, load_folders
+from tasks.cli.options import Json, TasksDir, WithAgent, complete_task
 from tasks.errors import UsageError
 
 
@@ -19,9 +20,7 @@ def check(
     ] = None,
     *,
     all_: Annotated[bool, typer.Option("--all", help="Every known task.")] = False,
-    agent: Annotated[
-        bool, typer.Option("--agent/--no-agent", help="Run the experiment agent too.")
-    ] = True,
+    agent: WithAgent = True,
     out: Annotated[Path | None, typer.Option("--out", help="Keep the agent's trials here.")] = None,
     tasks_dir: TasksDir = None,
     json_: Json = False,

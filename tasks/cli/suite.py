@@ -9,56 +9,46 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tasks.cli import console, tracking
-from tasks.cli.gateway import KeyEnv, Loose, Models, PriceTable, Upstreams
-from tasks.cli.options import Json
-from tasks.cli.suite_view import RUNS, duration
-from tasks.cli.suite_work import How, elsewhere, open_store, show, work, workers_of
-from tasks.errors import InvalidInput, UnknownName, UsageError, counted, suggestion
+from tasks.cli.lookups import by_comma
+from tasks.cli.options import (
+    RUNS,
+    AgentsDir,
+    Cpus,
+    Disk,
+    ExecutorName,
+    FailFast,
+    Gpus,
+    Json,
+    KeyEnv,
+    Loose,
+    MaxTime,
+    Memory,
+    Models,
+    Network,
+    PriceTable,
+    QueriesIfAny,
+    Require,
+    RuntimeName,
+    Store,
+    StoreUrl,
+    SuiteCost,
+    SuiteName,
+    SuiteTokens,
+    TasksDir,
+    TimeLimitIfAny,
+    Track,
+    Upstreams,
+    Workers,
+    group,
+)
+from tasks.cli.suite_view import duration
+from tasks.cli.suite_work import How, elsewhere, find_suite, open_store, show, work, workers_of
+from tasks.errors import InvalidInput, UsageError, counted, suggestion
 
 if TYPE_CHECKING:
-    from tasks.store.folders import SuiteFolder
     from tasks.suite import Plan
 
-app = typer.Typer(
-    name="suite",
-    help="Run many trials: tasks x agents x repeats, that stop and go on.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-Out = Annotated[Path, typer.Option("--out", help="The store: the folder that holds suites.")]
-SuiteName = Annotated[
-    str | None,
-    typer.Argument(metavar="[SUITE]", help="A suite's id, the beginning of one, or its folder."),
-]
-StoreUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        envvar="AEXP_STORE",
-        metavar="URL",
-        help="postgresql://user@host/database: the index of suites that several machines run.",
-    ),
-]
-Workers = Annotated[int | None, typer.Option("--workers", help="Trials at a time.")]
-MaxTime = Annotated[
-    str | None, typer.Option("--max-time", help="Start no trial after so long, such as 90, 2h.")
-]
-MaxTokens = Annotated[
-    int | None,
-    typer.Option(
-        "--max-tokens", help="Of all trials together: no trial starts past it, none goes on.", min=1
-    ),
-]
-MaxCost = Annotated[
-    float | None,
-    typer.Option("--max-cost", help="Of all trials together, in US dollars; likewise.", min=0),
-]
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first trial that fails.")]
-ExecutorName = Annotated[
-    str | None,
-    typer.Option("--executor", help="Where trials run: pool (default), dask, ray or slurm."),
-]
+app = group("Run many trials: tasks x agents x repeats, that stop and go on.")
 
 
 @app.command()
@@ -82,24 +72,15 @@ def run(
     repeats: Annotated[
         int | None, typer.Option("--repeats", help="Instances of each task.")
     ] = None,
-    runtime: Annotated[str | None, typer.Option("--runtime", help="What contains a trial.")] = None,
-    time_limit: Annotated[
-        str | None, typer.Option("--time-limit", help="Of one trial, such as 90, 30m or 2h.")
-    ] = None,
-    memory: Annotated[str | None, typer.Option("--memory", help="Of one trial: 4g.")] = None,
-    disk: Annotated[str | None, typer.Option("--disk", help="Of one trial: 20g.")] = None,
-    cpus: Annotated[float | None, typer.Option("--cpus", help="Of one trial: 1.5.")] = None,
-    gpus: Annotated[str | None, typer.Option("--gpus", help="Of one trial: a count.")] = None,
-    network: Annotated[
-        str | None, typer.Option("--network", help="none, host or bridge: what it may reach.")
-    ] = None,
-    require: Annotated[
-        list[str] | None,
-        typer.Option("--require", help="A guarantee to be enforced or refused, such as network."),
-    ] = None,
-    track: Annotated[
-        list[str] | None, typer.Option("--track", help="Trackers to be told, by comma.")
-    ] = None,
+    runtime: RuntimeName = None,
+    time_limit: TimeLimitIfAny = None,
+    memory: Memory = None,
+    disk: Disk = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    network: Network = None,
+    require: Require = None,
+    track: Track = None,
     model: Models = None,
     upstream: Upstreams = None,
     key_env: KeyEnv = None,
@@ -128,22 +109,16 @@ def run(
             help="What agents may learn of their score: nothing, or that on rows not graded.",
         ),
     ] = None,
-    feedback_queries: Annotated[
-        int | None, typer.Option("--feedback-queries", help="How often one may ask.", min=1)
-    ] = None,
-    tasks_dir: Annotated[
-        list[str] | None, typer.Option("--tasks-dir", help="A folder of task files of your own.")
-    ] = None,
-    agents_dir: Annotated[
-        str | None, typer.Option("--agents-dir", help="Where agents of your own lie.")
-    ] = None,
-    out: Out = RUNS,
+    feedback_queries: QueriesIfAny = None,
+    tasks_dir: TasksDir = None,
+    agents_dir: AgentsDir = None,
+    out: Store = RUNS,
     store: StoreUrl = None,
     executor: ExecutorName = None,
     workers: Workers = None,
     max_time: MaxTime = None,
-    max_tokens: MaxTokens = None,
-    max_cost: MaxCost = None,
+    max_tokens: SuiteTokens = None,
+    max_cost: SuiteCost = None,
     fail_fast: FailFast = False,
     until_decided: Annotated[
         bool,
@@ -163,58 +138,42 @@ def run(
 ) -> None:
     """Plan a suite and run it; `suite resume` goes on with one that was stopped or killed."""
     from tasks.comparison.sequential import LOOKS
-    from tasks.suite import SuiteFile, begin, load_suite, merged, preflight, resolve
     from tasks.suite.asked import absolute
+
+    how = How(
+        store=store, executor=executor, workers=workers, max_time=max_time, fail_fast=fail_fast,
+        json_=json_,
+    )  # fmt: skip
+    planned = _chosen({"looks": looks, "baseline": baseline})
+    options = _options(
+        tasks=list(absolute(by_comma(tasks), Path.cwd())),
+        agents=[name for part in agents or () for name in _agents(part)],
+        repeats=repeats,
+        runtime=runtime,
+        limits=_chosen({
+            "time": time_limit, "memory": memory, "disk": disk, "cpus": cpus, "gpus": gpus,
+            "network": network,
+        }),
+        door=_chosen({
+            "models": model, "upstream": upstream, "key_env": key_env, "loose": loose or None,
+            "requests": trial_requests, "tokens": trial_tokens, "cost": trial_cost,
+            "prices": _absolute(prices), "record": _absolute(record), "replay": _absolute(replay),
+        }),
+        feedback=_chosen({"mode": feedback, "queries": feedback_queries}),
+        budget=_chosen({"tokens": max_tokens, "cost": max_cost}),
+        until_decided=planned or ({"looks": LOOKS} if until_decided else None),
+        requires=require,
+        trackers=tracking.names_of(track),
+        tasks_dirs=[_absolute(folder) for folder in tasks_dir or ()],
+        agents_dir=_absolute(agents_dir),
+    )  # fmt: skip
+    _run(file, options, out, how, dry_run=dry_run)
+
+
+def _run(file: Path | None, options: dict[str, Any], out: Path, how: How, *, dry_run: bool) -> None:
+    from tasks.suite import SuiteFile, begin, load_suite, merged, preflight, resolve
     from tasks.suite.places import Machine, places
 
-    limits = {
-        "time": time_limit,
-        "memory": memory,
-        "disk": disk,
-        "cpus": cpus,
-        "network": network,
-        "gpus": gpus,
-    }
-    door = {
-        "models": model,
-        "upstream": upstream,
-        "key_env": key_env,
-        "requests": trial_requests,
-        "tokens": trial_tokens,
-        "cost": trial_cost,
-        "prices": _absolute(prices),
-        "record": _absolute(record),
-        "replay": _absolute(replay),
-        "loose": loose or None,
-    }
-    planned = {"looks": looks, "baseline": baseline}
-    budget = {"tokens": max_tokens, "cost": max_cost}
-    how = How(
-        store=store,
-        executor=executor,
-        workers=workers,
-        max_time=max_time,
-        fail_fast=fail_fast,
-        json_=json_,
-    )
-    given = {
-        "tasks": list(
-            absolute((name for part in tasks or () for name in part.split(",")), Path.cwd())
-        ),
-        "agents": [name for part in agents or () for name in _by_comma(part)],
-        "repeats": repeats,
-        "runtime": runtime,
-        "limits": _chosen(limits),
-        "door": _chosen(door),
-        "feedback": _chosen({"mode": feedback, "queries": feedback_queries}),
-        "budget": _chosen(budget),
-        "until_decided": _chosen(planned) or ({"looks": LOOKS} if until_decided else None),
-        "requires": require,
-        "trackers": [name for part in track or () for name in part.split(",")],
-        "tasks_dirs": [str(Path(folder).absolute()) for folder in tasks_dir or ()],
-        "agents_dir": None if agents_dir is None else str(Path(agents_dir).absolute()),
-    }
-    options = {key: value for key, value in given.items() if value not in (None, [], {})}
     how.check()
     if file is None:
         asked = SuiteFile.of(options, source="the command line")
@@ -224,25 +183,24 @@ def run(
     preflight(plan)
     tracking.feed(asked.trackers, out)  # which looks them up and starts nothing
     if how.engine == "pool":
-        places(Machine.here(), plan.limits, workers)
+        places(Machine.here(), plan.limits, how.workers)
     if dry_run:
-        _show_plan(plan, workers, json_=json_)
+        _show_plan(plan, how.workers, json_=how.json_)
         return
-    folder = begin(plan, out.absolute(), asked, file, how=how.kept(), **options)
-    work(folder, how)
+    work(begin(plan, out.absolute(), asked, file, how=how.kept(), **options), how)
 
 
 @app.command()
 def resume(
     suite: SuiteName = None,
     *,
-    out: Out = RUNS,
+    out: Store = RUNS,
     store: StoreUrl = None,
     executor: ExecutorName = None,
     workers: Workers = None,
     max_time: MaxTime = None,
-    max_tokens: MaxTokens = None,
-    max_cost: MaxCost = None,
+    max_tokens: SuiteTokens = None,
+    max_cost: SuiteCost = None,
     to_the_end: Annotated[
         bool, typer.Option("--to-the-end", help="Run what is left though a look decided it.")
     ] = False,
@@ -256,16 +214,9 @@ def resume(
     from tasks.suite import asked_again, begin, differences, preflight, resolve
 
     how = How(
-        store=store,
-        executor=executor,
-        workers=workers,
-        max_time=max_time,
-        max_tokens=max_tokens,
-        max_cost=max_cost,
-        to_the_end=to_the_end,
-        fail_fast=fail_fast,
-        json_=json_,
-    )
+        store=store, executor=executor, workers=workers, max_time=max_time, fail_fast=fail_fast,
+        max_tokens=max_tokens, max_cost=max_cost, to_the_end=to_the_end, json_=json_,
+    )  # fmt: skip
     folder = find_suite(suite, out)
     how = how.as_begun(folder)
     how.check()
@@ -292,7 +243,7 @@ def retry(
     only: Annotated[
         str | None, typer.Option("--only", help="Trials that failed for this reason; else all.")
     ] = None,
-    out: Out = RUNS,
+    out: Store = RUNS,
     store: StoreUrl = None,
     executor: ExecutorName = None,
     workers: Workers = None,
@@ -312,7 +263,7 @@ def retry(
 def rm(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's id or its folder.")],
     *,
-    out: Out = RUNS,
+    out: Store = RUNS,
     store: StoreUrl = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
@@ -328,7 +279,7 @@ def rm(
 
 @app.command()
 def status(
-    suite: SuiteName = None, *, out: Out = RUNS, store: StoreUrl = None, json_: Json = False
+    suite: SuiteName = None, *, out: Store = RUNS, store: StoreUrl = None, json_: Json = False
 ) -> None:
     """Show how far a suite has come."""
     folder = find_suite(suite, out)
@@ -344,7 +295,7 @@ def show_difference(
         Path | None,
         typer.Option("--with", help="A suite file instead of what the suite's own says now."),
     ] = None,
-    out: Out = RUNS,
+    out: Store = RUNS,
     json_: Json = False,
 ) -> None:
     """Plan what a change costs: results that stay, are graded again, are run again."""
@@ -380,7 +331,7 @@ def show_difference(
 def stop(
     suite: SuiteName = None,
     *,
-    out: Out = RUNS,
+    out: Store = RUNS,
     store: StoreUrl = None,
     now: Annotated[
         bool, typer.Option("--now", help="End the running trials too; resume runs them again.")
@@ -405,26 +356,13 @@ def _chosen(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _by_comma(agents: str) -> list[str]:
-    return [agents] if "command:" in agents else agents.split(",")
+def _options(**given: Any) -> dict[str, Any]:
+    """Return what was given, as a suite file says it."""
+    return {key: value for key, value in given.items() if value not in (None, [], {})}
 
 
-def find_suite(name: str | None, out: Path) -> "SuiteFolder":
-    """Return the suite of a name; without one the latest.
-
-    Raises:
-        UnknownName: There is none, or there are several.
-    """
-    from tasks.store.folders import SuiteFolder, suites_in
-
-    if name is not None and (Path(name) / "suite.json").is_file():
-        return SuiteFolder(Path(name).absolute())
-    found = [folder for folder in suites_in(out.absolute()) if folder.id.startswith(name or "")]
-    if not found:
-        raise UnknownName(f"no suite {name or ''!r} in {out}; `aexp suite run` begins one")
-    if name is not None and len(found) > 1 and name not in {folder.id for folder in found}:
-        raise UnknownName(f"{name!r} may be {', '.join(folder.id for folder in found)}")
-    return found[-1]
+def _agents(part: str) -> list[str]:
+    return [part] if "command:" in part else part.split(",")
 
 
 def _show_plan(plan: "Plan", workers: int | None, *, json_: bool) -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tasks.cli import console
+from tasks.cli.options import RUNS
 
 if TYPE_CHECKING:
     from tasks.store import Counts
     from tasks.store.folders import Product
     from tasks.suite import Progress
 
-RUNS: Final = Path("runs")
-"""The store where the command line names none."""
 
 QUIET_S: Final = 30.0
 """Off a terminal a line comes at each change of what matters, and at most so long apart."""

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,16 +20,17 @@ from tasks.cli.suite_view import (
     states_line,
     summary,
 )
-from tasks.errors import InvalidInput, UsageError, counted
+from tasks.errors import InvalidInput, UnknownName, UsageError, counted
 
 if TYPE_CHECKING:
-    from tasks.executors import Needs
+    from tasks.executors import Executor, Needs
     from tasks.outcome import Limits
     from tasks.store import Store
     from tasks.store.folders import Product, SuiteFolder
     from tasks.suite import SuiteFile, SuiteRun
     from tasks.suite.budget import Amount
     from tasks.suite.looks import Looks
+    from tasks.suite.places import Place
 
 AROUND_S = 900.0
 """Seconds that drawing, collecting and grading may take around an agent's time."""
@@ -42,7 +44,8 @@ class How:
     """The URL of its index, if that is not beside the suites."""
     executor: str | None = None
     workers: int | None = None
-    max_time: str | None = None
+    max_time: float | None = None
+    """Seconds after which no trial is started."""
     max_tokens: int | None = None
     """Of the whole suite, instead of what its file says."""
     max_cost: float | None = None
@@ -70,26 +73,16 @@ class How:
         """Refuse what cannot be meant, before anything is made.
 
         Raises:
-            UsageError: No workers, a time that is none, or the URL of no store.
+            UsageError: No workers, or the URL of no store.
             UnknownName: No such executor.
             MissingPart, InfrastructureError: The executor or the store cannot be had.
         """
         workers_of(self.workers)
         plugins.load("executor", self.engine)
-        self.seconds()
         if self.store is not None:
             from tasks.store.postgres import PostgresIndex
 
             PostgresIndex(self.store).close()
-
-    def seconds(self) -> float | None:
-        """Return the seconds after which no trial is started."""
-        from tasks.suite.asked import seconds
-
-        try:
-            return None if self.max_time is None else float(seconds(self.max_time))
-        except ValueError as error:
-            raise UsageError(f"--max-time: {error}") from error
 
     def budget(self, asked: "SuiteFile") -> "Amount":
         """Return what the suite may spend."""
@@ -108,6 +101,25 @@ def looks_of(product: "Product", asked: "SuiteFile") -> "Looks | None":
 
     plan = asked.until_decided
     return None if plan is None else Looks.planned(product, plan.looks, plan.baseline)
+
+
+def find_suite(name: str | None, out: Path) -> "SuiteFolder":
+    """Return the suite of a name; without one the latest.
+
+    Raises:
+        UnknownName: There is none, or there are several.
+    """
+    from tasks.store.folders import SuiteFolder, suites_in
+
+    if name is not None and (Path(name) / "suite.json").is_file():
+        return SuiteFolder(Path(name).absolute())
+    found = [folder for folder in suites_in(out.absolute()) if folder.id.startswith(name or "")]
+    if not found:
+        which = "" if name is None else f" {name!r}"
+        raise UnknownName(f"no suite{which} in {out}; `aexp suite run` begins one")
+    if name is not None and len(found) > 1 and name not in {folder.id for folder in found}:
+        raise UnknownName(f"{name!r} may be {', '.join(folder.id for folder in found)}")
+    return found[-1]
 
 
 def open_store(folder: "SuiteFolder", url: str | None) -> "Store":
@@ -149,41 +161,29 @@ def work(folder: "SuiteFolder", how: How, *, again: str | None = None) -> None:
         how: Where, how long, at what cost.
         again: Failed trials of this reason are queued again first; of any, if it is empty.
     """
-    from tasks.executors import executor_named
     from tasks.outcome import Limits
     from tasks.suite import SuiteRun, asked_again, queue_again
-    from tasks.suite.places import Machine, places
 
     asked = asked_again(folder)
     with closing(open_store(folder, how.store)) as store:
         if again is not None:
             queue_again(folder, store, again or None)
         said = folder.load()
-        limits = Limits(**said["limits"])
-        pool = how.engine == "pool"
-        parts = places(Machine.here(), limits, how.workers) if pool else []
+        limits, product = Limits(**said["limits"]), folder.product(said)
         feed = tracking.feed(asked.trackers, folder.root.parent)
-        needs = None if pool else _needs(limits)
-        made = executor_named(
-            how.engine, workers=len(parts) or workers_of(how.workers), needs=needs
-        )
-        view = Watch(
-            folder.product(said),
-            said["limits"]["time_s"],
-            store=folder.root.parent,
-            quiet=how.json_,
-        )
+        executor, parts = _executor(how, limits)
+        view = Watch(product, limits.time_s, store=folder.root.parent, quiet=how.json_)
         with view as watch:
             suite = SuiteRun(
                 folder,
                 store,
-                made,
+                executor,
                 places=parts,
-                max_time=how.seconds(),
+                max_time=how.max_time,
                 fail_fast=how.fail_fast,
                 door=asked.door,
                 budget=how.budget(asked),
-                looks=None if how.to_the_end else looks_of(folder.product(said), asked),
+                looks=None if how.to_the_end else looks_of(product, asked),
                 on_progress=watch.show,
                 feed=feed,
             )
@@ -194,6 +194,18 @@ def work(folder: "SuiteFolder", how: How, *, again: str | None = None) -> None:
     status = 130 if interrupts else 8 if counts.infrastructure else 0
     if status or (how.fail_fast and counts.states.get("failed")):
         raise typer.Exit(status or 1)
+
+
+def _executor(how: How, limits: "Limits") -> "tuple[Executor, list[Place]]":
+    """Return where trials run, and the parts of this machine where those are handed out."""
+    from tasks.executors import executor_named
+    from tasks.suite.places import Machine, places
+
+    if how.engine == "pool":
+        parts = places(Machine.here(), limits, how.workers)
+        return executor_named(how.engine, workers=len(parts)), parts
+    workers = workers_of(how.workers)
+    return executor_named(how.engine, workers=workers, needs=_needs(limits)), []
 
 
 def _needs(limits: "Limits") -> "Needs":

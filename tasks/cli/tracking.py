@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from tasks.cli import console
+from tasks.cli.lookups import by_comma
 from tasks.errors import InfrastructureError, UnknownName, UsageError, counted
 
 if TYPE_CHECKING:
@@ -17,11 +16,6 @@ STORE = "trackers"
 EXPORT_S = 3600.0
 DEEPEST = 4
 """Levels below a folder of runs on which trials lie."""
-
-Track = Annotated[
-    str | None,
-    typer.Option("--track", metavar="NAMES", help="Trackers to tell, such as mlflow,wandb."),
-]
 
 
 def feed(names: Sequence[str], out: Path) -> "Feed | None":
@@ -37,14 +31,14 @@ def feed(names: Sequence[str], out: Path) -> "Feed | None":
     return Feed(names, out / STORE)
 
 
-def names_of(track: str | None) -> list[str]:
+def names_of(track: list[str] | None) -> list[str]:
     """Return the names in `--track`.
 
     Raises:
         UsageError: It names none.
     """
-    names = [name.strip() for name in (track or "").split(",") if name.strip()]
-    if track is not None and not names:
+    names = by_comma(track)
+    if track and not names:
         raise UsageError("--track names no tracker; give some, such as mlflow,wandb")
     return names
 

@@ -1,7 +1,6 @@
 """What a suite file may say; everything wrong with one is found here."""
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -17,8 +16,9 @@ from pydantic import (
     ValidationError,
 )
 
+from tasks.amounts import n_bytes, seconds
 from tasks.comparison.sequential import LOOKS, MOST_LOOKS
-from tasks.errors import InvalidInput, brief, word
+from tasks.errors import InvalidInput, word
 from tasks.feedback import QUERIES, Feedback
 from tasks.gateway import Access, Policy, by_wire, named_models
 from tasks.outcome import Limits, Network, demanded
@@ -26,35 +26,17 @@ from tasks.suite.budget import Amount
 
 MOST_BYTES: Final = 2**20
 
-_TIME: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE: Final = {
-    "": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40,
-    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
-    "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
-}  # fmt: skip
-_AMOUNT: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 
-
-def _amount(units: Mapping[str, float], example: str) -> Callable[[Any], Any]:
-    def parse(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        match = _AMOUNT.fullmatch(value)
-        if match is None or match[2].lower() not in units:
-            raise ValueError(f"{brief(value)} is no amount such as {example}")
-        return float(match[1]) * units[match[2].lower()]
-
-    return parse
+def _written(read: Callable[[str], float]) -> BeforeValidator:
+    return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
 
 
 def _whole(value: Any) -> Any:
     return round(value) if isinstance(value, float) else value
 
 
-seconds: Final = _amount(_TIME, "90, 30m or 2h")
-n_bytes: Final = _amount(_SIZE, "512MiB or 4GB")
-Seconds = Annotated[float, BeforeValidator(seconds)]
-Bytes = Annotated[int, BeforeValidator(_whole), BeforeValidator(n_bytes)]
+Seconds = Annotated[float, _written(seconds)]
+Bytes = Annotated[int, BeforeValidator(_whole), _written(n_bytes)]
 
 
 class _Strict(BaseModel):

@@ -271,7 +271,7 @@ def test_all_unknown_names_are_told_at_once(cli, out):
         (["--tasks", "nowhere/", "--agents", CP], "nowhere: no such folder of tasks"),
         (["--tasks", "tag:nonsense", "--agents", CP], "no task fits"),
         (["--tasks", "classification_basic", "--agents", "command:"], "empty"),
-        (["--tasks", "classification_basic", "--agents", CP, "--memory", "much"], "no amount"),
+        (["--tasks", "classification_basic", "--agents", CP, "--memory", "much"], "no size"),
         (["--tasks", "classification_basic", "--agents", CP, "--network", "all"], "network"),
         (["--tasks", "classification_basic", "--agents", CP, "--max-time", "soon"], "max-time"),
         (["--tasks", "classification_basic", "--agents", CP, "--cpus", "999"], "do not fit"),
@@ -359,9 +359,10 @@ def test_a_dry_run_shows_the_plan_and_makes_nothing(cli, arguments, out):
 
 
 def test_a_suite_that_is_not_there_is_named(cli, out):
-    ended = cli("suite", "status", "nonsense", "--out", out)
-    assert ended.status == 3
-    assert "nonsense" in ended.err
+    for words, said in ((["nonsense"], "no suite 'nonsense' in "), ([], "no suite in ")):
+        ended = cli("suite", "status", *words, "--out", out)
+        assert ended.status == 3
+        assert said in ended.err
 
 
 def test_the_key_is_private_and_away_from_the_runs(cli, arguments, out, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import typer
 
 from tasks.cli.limits import limits_of
-from tasks.cli.options import parse_size
+from tasks.cli.options import parse_limit, parse_size
 from tasks.errors import MissingPart, UsageError
 from tasks.outcome import Limits, demanded, isolation, refuse_unmet
 
@@ -41,6 +41,21 @@ def test_sizes_are_read_as_docker_reads_them(text, size):
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(typer.BadParameter, match="write it as 512m or 4g"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("soon", "no time; write it as 90"), ("0", "at least 0.1"), ("2 w", "no time")],
+)
+def test_what_is_no_time_limit_is_refused(text, said):
+    with pytest.raises(typer.BadParameter, match=said):
+        parse_limit(text)
+
+
+def test_times_are_read_with_their_units():
+    assert [parse_limit(text) for text in ("90", "0.5s", "30m", "2h", "1d")] == [
+        90, 0.5, 1800, 7200, 86400,
+    ]  # fmt: skip
 
 
 def test_options_that_are_not_given_leave_the_defaults():

@@ -35,7 +35,7 @@ def test_times_are_written_with_or_without_a_unit(text, seconds):
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("512m", 512 * 2**20), ("4g", 2**32), ("1GB", 10**9), ("2KiB", 2048)]
+    ("text", "size"), [("512m", 512 * 2**20), ("4g", 2**32), ("1GB", 2**30), ("2KiB", 2048)]
 )
 def test_sizes_are_written_as_docker_has_them(text, size):
     assert asked(limits={"memory": text}).limits.memory == size
