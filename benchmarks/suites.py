@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COPY = 'cp "$DATA_DIR/sample_submission.csv" "$SUBMISSION_DIR/submission.csv"'
 AGENT = f"command:sh -c '{COPY}'"
 QUEUED = 100_000
+INSTANCES = 20
 
 
 class StubExecutor:
@@ -48,21 +49,28 @@ class StubExecutor:
         """Nothing runs."""
 
 
-def throughput(scratch: Path, trials: int = 2000, runtime: str = "process") -> dict[str, float]:
-    """Run a suite of `cp` on 20 instances in a process of its own."""
+def copies(
+    scratch: Path, trials: int, runtime: str, *more: str
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command and environment of a suite of `cp` on 20 instances, kept in `store`."""
     file = scratch / "suite.json"
-    agents = [f"a{n}={AGENT}" for n in range(trials // 20)]
-    asked = {"tasks": ["classification_basic"], "agents": agents, "repeats": 20,
+    agents = [f"a{n}={AGENT}" for n in range(trials // INSTANCES)]
+    asked = {"tasks": ["classification_basic"], "agents": agents, "repeats": INSTANCES,
              "runtime": runtime}  # fmt: skip
     file.write_text(json.dumps(asked))
+    words = [sys.executable, "-m", "tasks.cli", "suite", "run", str(file), "--out",
+             str(scratch / "store"), "--json", *more]  # fmt: skip
+    return words, {"PYTHONPATH": str(ROOT), "AEXP_KEYS": str(scratch / "keys")}
+
+
+def throughput(scratch: Path, trials: int = 2000, runtime: str = "process") -> dict[str, float]:
+    """Run a suite of `cp` in a process of its own."""
+    words, env = copies(scratch, trials, runtime)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.cli", "suite", "run", str(file), "--out",
-         str(scratch / "store"), "--json"],
-        check=True, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "AEXP_KEYS": str(scratch / "keys")},
-    )  # fmt: skip
+        words, check=True, capture_output=True, text=True, env={**os.environ, **env}
+    )
     wall = time.perf_counter() - begun
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     said = json.loads(done.stdout)
