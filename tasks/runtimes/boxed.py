@@ -19,7 +19,7 @@ from tasks.runtimes.supervisor import SETTLING_S, Supervisor, hurry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tasks.runtimes.supervisor import Box, Request
+    from tasks.runtimes.request import Box, Request
 
 _CLONE_NEWNS = 0x20000
 _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 0x1000, 0x4000, 0x40000

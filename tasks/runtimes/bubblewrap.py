@@ -23,7 +23,7 @@ from tasks.scratch import scratch
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
-    from tasks.runtimes.supervisor import Box
+    from tasks.runtimes.request import Box
 
 
 FIRST_UID, UIDS = 1_900_000_000, 100_000_000

@@ -40,7 +40,7 @@ tasks = type(sys)("tasks")  # without its __init__, which loads half a second of
 tasks.__path__ = [{str(Path(__file__).parent.parent)!r}]
 sys.modules["tasks"] = tasks
 """
-START: Final = _LOAD + "from tasks.runtimes.supervisor import main\nmain()\n"
+START: Final = _LOAD + "from tasks.runtimes.serve import main\nmain()\n"
 _SEED: Final = _LOAD + "from tasks.runtimes.seed import main\nmain(int(sys.argv[1]))\n"
 
 _LIMITS: Final = sorted(

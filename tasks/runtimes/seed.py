@@ -18,6 +18,7 @@ from functools import partial
 
 from tasks.runtimes import (
     boxed,  # noqa: F401 - likewise
+    serve,
     supervisor,
 )
 
@@ -58,7 +59,7 @@ def _become(stdin: int, stdout: int) -> NoReturn:
         os.dup2(stdout, 1)
         os.closerange(3, max(stdin, stdout) + 16)
         link = socket.socket(fileno=os.dup(0))
-        supervisor.main(partial(_take_output, link))
+        serve.main(partial(_take_output, link))
     finally:
         os._exit(1)
 

@@ -2,22 +2,15 @@
 
 It is a subreaper: whatever the command starts, however it detaches, becomes its child at last,
 so "no child left" is exactly "nothing left running". Standard library only, and of that only
-what loads fast: no typing, dataclasses, json, socket or subprocess.
-
-File descriptors: 0 is a socket to the harness, 1 the pipe that takes the command's output.
-The harness sends a request (`packed`), then `stop` or `kill`; its end of file means that it died.
-Back go lines of Python literals: `{"pids": …}` now and then, and `{"reason": …}` once, when all
-are dead.
+what loads fast: no typing, dataclasses, json, socket or subprocess. `serve.py` runs it.
 """
 
 from __future__ import annotations
 
 import ctypes
-import marshal
 import os
 import select
 import signal
-import sys
 from time import monotonic, process_time
 
 from tasks.runtimes import procfs
@@ -26,48 +19,9 @@ from tasks.runtimes.growth import Growth
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import NoReturn, TypedDict
+    from typing import NoReturn
 
-    class Request(TypedDict):
-        """What the harness asks for."""
-
-        command: list[str]
-        env: dict[str, str]
-        cwd: str
-        root: str
-        """The folder whose growth is limited."""
-        log: str
-        """A file in it that does not count."""
-        time_s: float
-        grace_s: float
-        memory_bytes: int | None
-        disk_bytes: int
-        box: Box | None
-        """The walls; None: a plain process."""
-
-    class Box(TypedDict):
-        """What walls a command in; made by `box.py`, put up by `boxed.py`."""
-
-        bwrap: str
-        arguments: list[str]
-        files: dict[str, bytes]
-        """By the path inside, files that are made for it."""
-        copied: list[str]
-        """Files of the host that it gets a copy of, under the same path."""
-        seccomp: bytes
-        stage: str | None
-        """A folder below which `mounts` are put for one without our rights, if we are root."""
-        mounts: list[tuple[str, str]]
-        uid: int | None
-        """Whom it becomes first, if we are root."""
-        home: str
-        groups: dict[str, str]
-        """By controller, the folder in which a control group is made."""
-        group: str
-        memory_bytes: int | None
-        cpus: float | None
-        pids: int | None
-
+    from tasks.runtimes.request import Request
 
 SETTLING_S = 0.1
 """What helpers that end along with the command, such as resource trackers, are given to do so."""
@@ -90,7 +44,7 @@ IGNORED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGA
 
 _FINAL_WALK_S = 5.0
 _TURNS = 40
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG = 1
 
 
 class Supervisor:
@@ -117,7 +71,7 @@ class Supervisor:
         self.known: set[int] = set()
         self.outbox = b""
         self.wake, self.wakes = self._wake_on_children()
-        self.limits = _own_limits()
+        self.limits = own_limits()
         self.full_turns = 0
         self.tree: dict[int, procfs.Process] = {}
         """The descendants at the last look."""
@@ -209,7 +163,7 @@ class Supervisor:
             os.dup2(null, 0)
             os.dup2(1, 2)
             _offer_to_the_kernel()
-            _handle(("SIGPIPE", "SIGXFSZ", *IGNORED), signal.SIG_DFL)
+            handle(("SIGPIPE", "SIGXFSZ", *IGNORED), signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -434,7 +388,8 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _own_limits() -> list[tuple[int, int]]:
+def own_limits() -> list[tuple[int, int]]:
+    """Return those limits of this process that would keep it from its work."""
     import resource
 
     return [
@@ -443,34 +398,10 @@ def _own_limits() -> list[tuple[int, int]]:
     ]
 
 
-def _handle(names: Iterable[str], handler: signal.Handlers) -> None:
+def handle(names: Iterable[str], handler: signal.Handlers) -> None:
+    """Let signals be ignored, or do what they do by default."""
     for name in names:
         signal.signal(getattr(signal, name), handler)
-
-
-def packed(request: Request) -> bytes:
-    """Return a request as it is sent: eight bytes that tell its length, and itself.
-
-    It is `marshal`, since importing `json` takes a fifth of a supervisor's start; both sides
-    are the same interpreter, and the side that is read here is the harness.
-    """
-    body = marshal.dumps(request)  # type: ignore[arg-type]  # a TypedDict is a dict
-    return len(body).to_bytes(8, "little") + body
-
-
-def _request() -> Request:
-    request: Request = marshal.loads(_received(int.from_bytes(_received(8), "little")))  # noqa: S302
-    return request
-
-
-def _received(count: int) -> bytes:
-    found = b""
-    while len(found) < count:
-        piece = os.read(0, count - len(found))
-        if not piece:
-            sys.exit(0)  # the harness died before it asked for anything
-        found += piece
-    return found
 
 
 def _offer_to_the_kernel() -> None:
@@ -493,60 +424,3 @@ def hurry(pid: int) -> None:
         os.sched_setscheduler(pid, policy, os.sched_param(1))
     except (OSError, AttributeError):  # only root may
         return
-
-
-def _sweep_what_is_left(supervisor: Supervisor) -> None:
-    try:
-        supervisor.sweep()
-    except (OSError, MemoryError):
-        return
-
-
-def main(await_more: Callable[[], None] | None = None) -> None:
-    """Serve one request, and further ones where `await_more` waits for them."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    hurry(0)
-    _handle(IGNORED, signal.SIG_IGN)
-    harness = os.getppid()
-    while True:
-        supervisor = _made(_request(), libc)
-        os.set_blocking(0, False)
-        result = _served(supervisor, harness)
-        more = await_more if supervisor.spotless else None
-        supervisor.tell(result if more is None else {**result, "more": True})
-        while supervisor.outbox:
-            select.select([], [0], [])
-            supervisor.flush()
-        if more is None:
-            os._exit(0)  # at once: tidying up an interpreter would take 5 ms
-        supervisor.release()
-        os.set_blocking(0, True)
-        more()
-
-
-def _made(request: Request, libc: ctypes.CDLL) -> Supervisor:
-    if request["box"] is None:
-        return Supervisor(request, libc)
-    from tasks.runtimes.boxed import BoxSupervisor
-
-    return BoxSupervisor(request, request["box"], libc)
-
-
-def _served(supervisor: Supervisor, harness: int) -> dict[str, object]:
-    """Return the result, also where there is no process, descriptor or memory to be had."""
-    try:
-        return supervisor.run()
-    except (OSError, MemoryError) as error:
-        supervisor.spotless = False
-        result: dict[str, object] = {
-            "reason": "infrastructure",
-            "detail": f"supervisor: {error}",
-            "seconds": 0.0,
-        }
-        if _own_limits() != supervisor.limits:
-            result["reason"] = "agent error"
-            result["breach"] = "the limits of the supervisor were changed"
-        if os.getppid() != harness:  # else it adopts and kills what is left
-            _sweep_what_is_left(supervisor)
-        return result

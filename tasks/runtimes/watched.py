@@ -14,16 +14,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from time import monotonic, sleep
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tasks.errors import InfrastructureError
 from tasks.outcome import Limits, Mechanisms, Outcome
-from tasks.runtimes import cgroups, procfs, supervisor
+from tasks.runtimes import cgroups, procfs
 from tasks.runtimes.base import Cancel
 from tasks.runtimes.guard import GUARD, bury, hurried
 from tasks.runtimes.log import PIPE_BYTES, RunLog, logged
 from tasks.runtimes.nursery import NURSERY
+from tasks.runtimes.request import packed
 from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tasks.runtimes.request import Box, Request
 
 MARK = "AEXP_TRIAL"
 """The variable by which processes are found when their supervisor is gone."""
@@ -47,7 +51,7 @@ def supervised(
     enforced: Mechanisms,
     on_output: Callable[[bytes], None] | None,
     cancel: Cancel | None,
-    box: "supervisor.Box | None" = None,
+    box: "Box | None" = None,
 ) -> Outcome:
     """Run a command below a supervisor, in a box or without walls, as `Runtime.run` says.
 
@@ -56,7 +60,7 @@ def supervised(
     """
     folder = workspace.home / "agent"
     mark = secrets.token_hex(8)
-    request: supervisor.Request = {
+    request: Request = {
         "command": list(command),
         "env": {**env, MARK: mark},
         "cwd": str(folder),
@@ -87,7 +91,7 @@ def supervised(
 class Watched:
     """A supervisor at work, seen from the harness; nothing of it is left on exit."""
 
-    def __init__(self, request: "supervisor.Request", mark: str, log: RunLog) -> None:
+    def __init__(self, request: "Request", mark: str, log: RunLog) -> None:
         self.mark = mark
         self.log = log
         box = request["box"]
@@ -119,7 +123,7 @@ class Watched:
         finally:
             os.close(output)
         with contextlib.suppress(OSError):  # it died already; `wait` finds that out
-            self.control.sendall(supervisor.packed(request))
+            self.control.sendall(packed(request))
         self.control.setblocking(False)
 
     def __enter__(self) -> Self:
