@@ -24,6 +24,8 @@ LONG_S: Final = 1800.0
 """What saving, loading or removing an image may take."""
 LABEL: Final = "aexp.image"
 TAIL_LINES: Final = 12
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+_UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The checkout; an installed package has no Dockerfiles of its own."""
@@ -138,7 +140,8 @@ class _Build:
             )
         if status != 0:
             end = " | ".join(tail)
-            raise InfrastructureError(f"{self.image.tags[0]}: the build failed: {end}")
+            hint = " (a proxy? --host-ca or --ca-bundle)" if _UNTRUSTED in end else ""
+            raise InfrastructureError(f"{self.image.tags[0]}: the build failed{hint}: {end}")
 
     def run_trusting(self, ca_bundle: bytes) -> None:
         """Build on a parent that trusts the certificates, and cut them out of the result."""
@@ -163,6 +166,7 @@ class _Build:
 
 
 def _told(line: str, tail: deque[str], on_line: Callable[[str], None] | None) -> None:
+    line = _COLOURS.sub("", line)
     if line:
         tail.append(line)
         if on_line is not None:

@@ -502,11 +502,15 @@ def test_options_for_containers_are_refused_elsewhere(run):
 def test_an_image_that_does_not_build_shows_the_end_of_its_log(engine, cli, tmp_path):
     folder = tmp_path / "agents" / "broken"
     folder.mkdir(parents=True)
-    (folder / "Dockerfile").write_text("FROM mlebench-env\nRUN echo 'no such thing'; exit 3\n")
+    said = r"\033[91mno such thing: CERTIFICATE_VERIFY_FAILED\033[0m"
+    (folder / "Dockerfile").write_text(f"FROM mlebench-env\nRUN printf '{said}'; exit 3\n")
     ended = cli("image", "build", "broken", "--agents-dir", tmp_path / "agents")
     assert ended.status == 8
     assert "the build failed" in ended.err
-    assert "no such thing" in ended.err.splitlines()[-1]
+    assert "(a proxy? --host-ca or --ca-bundle)" in ended.err
+    last = ended.err.splitlines()[-1]
+    assert "no such thing" in last
+    assert last.isprintable()
 
 
 def test_images_are_listed_with_their_sizes(engine, cli):
