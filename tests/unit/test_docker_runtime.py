@@ -9,6 +9,7 @@ from tasks.outcome import Limits
 from tasks.runtimes import docker
 from tasks.runtimes.base import Cancel
 from tasks.runtimes.docker import DockerRuntime
+from tasks.runtimes.mle_bench import MleBenchRuntime
 from tasks.workspace import Workspace
 
 STARTED = """echo '{"aexp": {"started": true}}' >&2"""
@@ -151,3 +152,22 @@ def test_every_guarantee_is_named_with_its_mechanism():
     assert all(enforced.values())
     assert enforced["network"] == "podman: no network"
     assert runtime.enforces(Limits(network="bridge"))["network"] is None
+
+
+@pytest.mark.parametrize("runtime", [DockerRuntime, MleBenchRuntime])
+def test_a_command_with_a_nul_never_starts_an_engine(runtime, tmp_path):
+    """Neither the engine nor the system takes such a word; what is no engine is not asked."""
+    workspace = Workspace.create(tmp_path, "trial")
+    outcome = runtime("an-image", program="no-engine").run(
+        ["sh\0", "-c"], workspace, {}, Limits(time_s=5)
+    )
+    assert (outcome.reason, outcome.exit_code) == ("never started", None)
+    assert outcome.detail == r"cannot start 'sh\x00': a NUL in it"
+
+
+@pytest.mark.parametrize("runtime", [DockerRuntime, MleBenchRuntime])
+def test_a_log_that_cannot_be_made_is_the_machines_fault_in_one_line(runtime, tmp_path):
+    workspace = Workspace.create(tmp_path, "trial")
+    workspace.log_file.mkdir()
+    with pytest.raises(InfrastructureError, match=r"run\.log: Is a directory"):
+        runtime("an-image", program="no-engine").run(["true"], workspace, {}, Limits(time_s=5))
