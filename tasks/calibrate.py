@@ -1,6 +1,5 @@
 """What a task measures: floor, reference models, learning curve and ceiling, over several seeds."""
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from tasks.instance import Categorical, Facts, Seed, Table
 from tasks.prepared import Prepared, prepare
 from tasks.reference import profile
 from tasks.runner import TaskRunner
+from tasks.scratch import scratch
 from tasks.spec import Task
 from tasks.trial import Trial
 
@@ -124,8 +124,8 @@ def points(
             ready = prepare(task, Seed.public(seed))
             yield from panel_points(ready, seed)
             if own_size(task) <= agent_rows:
-                with tempfile.TemporaryDirectory() as scratch:
-                    trial = _trial(ready, Path(scratch), time_limit)
+                with scratch("calibrate") as folder:
+                    trial = _trial(ready, folder, time_limit)
                     yield from _of_trial(ready, seed, trial)
 
 
@@ -143,10 +143,10 @@ def panel_points(ready: Prepared, seed: int) -> Iterator[Point]:
 
 def _of_profile(ready: Prepared, seed: int, table: Table, facts: Facts) -> Point:
     begin = time.perf_counter()
-    with tempfile.TemporaryDirectory() as results:
-        profile.write_claims(table.columns(), Path(results))
+    with scratch("claims") as results:
+        profile.write_claims(table.columns(), results)
         seconds = time.perf_counter() - begin
-        report = grade_insights(Path(results), facts)
+        report = grade_insights(results, facts)
     return Point(
         size=own_size(ready.task),
         seed=seed,
@@ -249,13 +249,13 @@ def redraws(
     contract, answers = ready.instance.contract, ready.instance.answers
     if contract is None or answers is None or answers.law is None:
         return
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch("calibrate") as folder:
         said: dict[str, Prediction] = {
             ORACLE: decide(measure_of(task), answers.law, contract.quantiles, contract.costs),
             **{model: prediction for model, prediction, _ in _panel(ready)},
         }
         if with_agent:
-            trial = _trial(ready, Path(scratch), time_limit)
+            trial = _trial(ready, folder, time_limit)
             checked = check_submission(trial.workspace.outputs, contract)
             said |= {AGENT: checked.prediction} if checked.prediction else {}
         for model, prediction in said.items():

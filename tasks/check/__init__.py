@@ -1,6 +1,5 @@
 """Whether a task is sound: what its makers, and those who trust its number, want to know."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tasks.check.laws import (
 from tasks.instance import Seed
 from tasks.prepared import prepare
 from tasks.runner import TaskRunner
+from tasks.scratch import scratch
 from tasks.spec import Task
 
 __all__ = ["Finding", "check_task"]
@@ -36,8 +36,7 @@ def check_task(
         work_dir: Where its trial is kept; by default nowhere.
     """
     ready = prepare(task, Seed.practice(task.id))
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    with scratch("check") as folder:
         yield deterministic(ready, folder)
         yield no_answers(ready.instance)
         yield trivial_fails(task, ready.instance, folder)

@@ -145,7 +145,7 @@ def check(
     spec = agents.load(agent, agents_dir)
     for note in spec.notes:
         console.out(f"note: {note}")
-    with scratch("check") as folder:
+    with scratch("tiny") as folder:
         runner = TaskRunner(
             keep or folder,
             runtime=runtime,

@@ -1,12 +1,10 @@
 """The reference panel: what standard models of scikit-learn reach on an instance, untuned."""
 
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from tasks.grading.normal import quantile
 from tasks.grading.prediction import Prediction
 from tasks.instance import Blob, Contract, Floats, Instance, Ints, Table
 from tasks.reference import series
+from tasks.scratch import scratch
 
 DEFAULT_PIPELINE = "linear"
 """The panel's member that somebody in a hurry would run."""
@@ -269,8 +268,8 @@ def _flat(instance: Instance, part: str) -> list[Floats]:
     blob = instance.public.get(f"{part}.npz")
     if not isinstance(blob, Blob):
         return []
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / f"{part}.npz"
+    with scratch("blob") as folder:
+        file = folder / f"{part}.npz"
         blob.write(file)
         with np.load(file) as stored:
             return [
