@@ -68,9 +68,11 @@ class _Copier:
 
     def folder(self, source: int, target: Path, name: str, depth: int) -> None:
         """Copy the open folder `source` to `target`; `name` is for messages."""
-        target.mkdir(exist_ok=True)
         # Sorted, and submission/ comes first, so that a flood of files elsewhere crowds out none.
-        for entry in sorted(os.listdir(source)):
+        entries = sorted(os.listdir(source))
+        if entries or depth:  # most trials leave most of our folders empty, of 4 kB each
+            target.mkdir(exist_ok=True)
+        for entry in entries:
             inner = f"{name}/{_printable(entry)}"
             if len(inner) * 4 > LONGEST and len(inner.encode(errors="replace")) > LONGEST:
                 self.refuse(f"{inner[: LONGEST // 4]}…", f"a path over {LONGEST:,} bytes")
@@ -176,12 +178,13 @@ def collect(workspace: Workspace, limits: Limits) -> Collected:
     """
     copier = _Copier(limits)
     workspace.outputs.mkdir(exist_ok=True)
+    # The one folder that is always there tells a trial's outputs from a flat folder of results.
+    (workspace.outputs / "results").mkdir(exist_ok=True)
     for name in OUTPUTS:
         try:
             handle = _open_below(workspace.home, SOURCES[name])
         except OSError as error:
             copier.refuse(name, f"not a folder any more ({error.strerror})")
-            (workspace.outputs / name).mkdir(exist_ok=True)
             continue
         try:
             copier.folder(handle, workspace.outputs / name, name, 0)

@@ -103,7 +103,7 @@ class Hops:
             "runtime": self.runtime.name,
             "limits": asdict(self.limits),
             "sealed": ready.seed.sealed,
-            "commitment": ready.instance.commitment(ready.seed),
+            "commitment": ready.commitment,
             "feedback": asdict(self.runner.feedback),
             "versions": versions(),
             "started": time.time(),

@@ -35,6 +35,11 @@ class Prepared:
         """What grading needs of the instance, kept for the next trial with what was found of it."""
         return hidden_side(self.instance)
 
+    @cached_property
+    def commitment(self) -> str:
+        """The instance's, which each of its trials publishes."""
+        return self.instance.commitment(self.seed)
+
     def write_public(self, folder: Path) -> dict[str, str]:
         """Write the public files into `folder`; small ones are made once and then kept.
 
@@ -73,7 +78,7 @@ def manifest_of(ready: Prepared, evaluation: Evaluation | None = None) -> dict[s
         "tier": None if family is None else family.tier,
         "parameters": None if family is None else family.model_dump(mode="json"),
         "sealed": ready.seed.sealed,
-        "commitment": ready.instance.commitment(ready.seed),
+        "commitment": ready.commitment,
         "marks": _brackets(ready, evaluation),
         "planted": [
             {"type": fact.type, "args": dict(fact.args), "text": fact.text}

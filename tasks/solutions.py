@@ -41,7 +41,8 @@ class Solution:
 def find(outputs: Path) -> Solution | None:
     """Return the solution that was saved below `code/`; None where there is none."""
     code = outputs / "code"
-    there = {path.name: path for path in sorted(code.iterdir()) if path.is_file()}
+    left = sorted(code.iterdir()) if code.is_dir() else []
+    there = {path.name: path for path in left if path.is_file()}
     chosen = next((there[name] for name in NAMED if name in there), None)
     for suffix in (".py", ".ipynb"):
         fitting = [path for path in there.values() if path.suffix == suffix]

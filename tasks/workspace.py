@@ -34,7 +34,7 @@ class Workspace:
       private/           the answers; made when the agent is dead, mode 0700
       replay/            trials of the saved solution, if it was run again
       outputs/           what the agent left, copied out when it was dead
-        submission/ results/ code/ logs/ models/
+        results/ and, where something lies in them, submission/ code/ logs/ models/
       home/              the agent's world, as MLE-bench draws it under /home
         data -> public   submission/ logs/ code/ agent/ instructions.txt task_config.json …
         experiments/     the spec's tree: workspace/ results/ models/ notebooks/ scripts/ configs/

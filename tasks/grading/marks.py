@@ -82,6 +82,7 @@ class Marker:
         self._answers = answers
         self._floors: dict[str, float] = {}
         self._ceilings: dict[str, Estimate] = {}
+        self._ceiling_ses: dict[str, float] = {}
         self._naive: dict[str, float] = {}
 
     def mark(self, name: str, prediction: Prediction) -> Mark:
@@ -91,7 +92,6 @@ class Marker:
         label = self._on_labels(name, prediction) if known else score
         floor, ceiling = self.floor(name), self.ceiling(name)
         groups = self._answers.groups
-        best = self._ceilings.get(name)
         return Mark(
             score=score.value,
             label_score=label.value,
@@ -100,7 +100,7 @@ class Marker:
             skill=_skill(score.value, floor, ceiling),
             se=score.standard_error(groups),
             label_se=label.standard_error(groups),
-            ceiling_se=None if best is None else best.standard_error(groups),
+            ceiling_se=self._ceiling_ses.get(name),
             approximate=name in APPROXIMATE,
             naive=self.naive(name),
             tier="law" if known else "reference",
@@ -145,7 +145,8 @@ class Marker:
             return None
         if name not in self._ceilings:
             best = self._decided(name, law)
-            self._ceilings[name] = self._estimate(name, best, law)
+            found = self._ceilings[name] = self._estimate(name, best, law)
+            self._ceiling_ses[name] = found.standard_error(self._answers.groups)
         return self._ceilings[name]
 
     def naive(self, name: str) -> float | None:

@@ -6,6 +6,7 @@ import os
 import resource
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
@@ -68,9 +69,14 @@ def _smaller(first: int, second: int) -> int:
     return min(first, second)
 
 
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
 def _shield() -> Callable[[], None]:
     """Become subreaper and not dumpable; return what undoes it."""
-    libc = ctypes.CDLL(None)
+    libc = _libc()
     dumpable = libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0)
     subreaper = ctypes.c_int()
     libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(subreaper), 0, 0, 0)

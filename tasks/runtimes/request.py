@@ -1,4 +1,4 @@
-"""What the harness asks of a supervisor, and how that is sent.
+"""What the harness asks of a supervisor, and how that and the answers are sent.
 
 The supervisor imports this: only what loads fast.
 """
@@ -78,3 +78,29 @@ def _received(count: int) -> bytes:
             sys.exit(0)  # the harness died before it asked for anything
         found += piece
     return found
+
+
+def as_json(value: object) -> bytes:
+    """Return what a supervisor tells as JSON, without the module, whose import takes too long.
+
+    It is read with `json`: a parser of Python's literals takes a quarter of a millisecond.
+    """
+    return _json(value).encode("ascii")
+
+
+def _json(value: object) -> str:
+    if isinstance(value, str):
+        return '"' + "".join(map(_escaped, value)) + '"'
+    if isinstance(value, dict):
+        items = (f"{_json(str(key))}:{_json(item)}" for key, item in value.items())
+        return "{" + ",".join(items) + "}"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "true" if value else "false"
+    return repr(value)
+
+
+def _escaped(letter: str) -> str:
+    if " " <= letter <= "~" and letter not in '"\\':
+        return letter
+    units = letter.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))

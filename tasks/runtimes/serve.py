@@ -2,7 +2,7 @@
 
 File descriptors: 0 is a socket to the harness, 1 the pipe that takes the command's output.
 The harness sends a request (`request.py`), then `stop` or `kill`; its end of file means that it
-died. Back go lines of Python literals: `{"pids": …}` now and then, and `{"reason": …}` once, when
+died. Back go lines of JSON: `{"pids": …}` now and then, and `{"reason": …}` once, when
 all are dead; `"more"` in that says that another request may follow.
 """
 

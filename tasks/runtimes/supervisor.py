@@ -15,6 +15,7 @@ from time import monotonic, process_time
 
 from tasks.runtimes import procfs
 from tasks.runtimes.growth import Growth
+from tasks.runtimes.request import as_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ class Supervisor:
 
     def tell(self, message: dict[str, object]) -> None:
         """Send a line to the harness as far as it takes it now."""
-        self.outbox += ascii(message).encode() + b"\n"
+        self.outbox += as_json(message) + b"\n"
         self.flush()
 
     def flush(self) -> None:

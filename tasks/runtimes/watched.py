@@ -3,8 +3,8 @@
 The work is done by `supervisor.py`, a small process between the harness and the command.
 """
 
-import ast
 import contextlib
+import json
 import os
 import secrets
 import select
@@ -183,12 +183,12 @@ class Watched:
             return False
         *lines, self.inbox = (self.inbox + piece).split(b"\n")
         for line in lines:
-            message = ast.literal_eval(line.decode("ascii"))
+            message = json.loads(line)
             if "reason" in message:
                 self.more = message.pop("more", False)
                 self.result = {"exit_code": None, **message}
             else:
-                self.known.update(message["pids"])
+                self.known.update({int(pid): started for pid, started in message["pids"].items()})
         return bool(piece)
 
     def _lost(self, *, late: bool) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Shared(Prepared):
     @property
     def entry(self) -> Path:
         """Its folder, named by all that its content depends on."""
-        parts = (task_digest(self.task), self.instance.commitment(self.seed), tasks.__version__)
+        parts = (task_digest(self.task), self.commitment, tasks.__version__)
         return place() / self._tag(*parts)
 
     def _tag(self, *parts: str) -> str:

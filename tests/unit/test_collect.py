@@ -24,6 +24,7 @@ from tasks.collect import (
     promote,
 )
 from tasks.datasets import digests
+from tasks.grading.outputs import Outputs
 from tasks.outcome import Limits
 from tasks.workspace import OUTPUTS, Workspace
 
@@ -79,10 +80,18 @@ def test_files_of_every_role_are_copied_with_their_bytes(workspace):
     assert found.refused == {}
 
 
-def test_an_agent_that_left_nothing_leaves_empty_folders(workspace):
+def test_empty_folders_are_not_copied_but_for_that_of_the_results(workspace):
+    (workspace.home / "code" / "solution.py").write_text("1")
     found = collect(workspace, Limits())
-    assert (found.files, found.bytes, found.refused) == (0, 0, {})
-    assert sorted(path.name for path in workspace.outputs.iterdir()) == sorted(OUTPUTS)
+    assert (found.files, found.bytes, found.refused) == (1, 1, {})
+    assert sorted(path.name for path in workspace.outputs.iterdir()) == ["code", "results"]
+
+
+def test_what_lies_elsewhere_is_no_result_where_no_result_was_left(workspace):
+    (workspace.home / "submission" / "submission.csv").write_text("id,target\n1,0\n")
+    (workspace.home / "code" / "plot.png").write_bytes(b"no picture")
+    collect(workspace, Limits())
+    assert Outputs(workspace.outputs).files() == 0
 
 
 def test_copies_are_plain_files_of_ours(workspace, left):
@@ -148,7 +157,7 @@ def test_a_folder_of_ours_that_became_a_link_is_not_followed(workspace, place):
     assert collected(workspace) == []
     role = "submission" if place == "submission" else "results"
     assert found.refused[role].startswith("not a folder any more (")
-    assert (workspace.outputs / role).is_dir()
+    assert (workspace.outputs / "results").is_dir()
 
 
 @pytest.mark.parametrize("what", ["gone", "a file", "a link"])

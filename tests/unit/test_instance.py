@@ -175,7 +175,8 @@ FINITE = st.floats(-1e9, 1e9)
 @given(nps.arrays(np.float64, nps.array_shapes(max_dims=2), elements=FINITE), st.integers(0, 6))
 def test_the_grid_is_reached_by_less_than_half_a_step_and_kept(values, decimals):
     rounded = on_grid(values, decimals)
-    assert np.abs(rounded - values).max() <= 0.5000001 * 10.0**-decimals + 1e-7
+    few_last_places = 4 * np.spacing(1e9)
+    assert np.abs(rounded - values).max() <= 0.5 * 10.0**-decimals + few_last_places
     assert np.array_equal(on_grid(rounded, decimals), rounded)
 
 

@@ -1,5 +1,6 @@
 """The parts of runtimes that no agent reaches: failures of ours, and small machinery."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.errors import InfrastructureError, MissingPart
 from tasks.outcome import Limits
@@ -17,6 +20,7 @@ from tasks.runtimes.base import Cancel
 from tasks.runtimes.growth import Growth
 from tasks.runtimes.log import RunLog
 from tasks.runtimes.process import ProcessRuntime
+from tasks.runtimes.request import as_json
 from tasks.workspace import Workspace
 
 LIMITS = Limits(time_s=30, grace_s=0.2)
@@ -322,3 +326,18 @@ def test_a_full_disk_cuts_the_log_but_not_the_count():
     assert log.seen == 5
     assert seen == [b"hello"]
     assert log.failure == "full is cut: No space left on device"
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
+        lambda inner: st.dictionaries(st.text(), inner),
+    )
+)
+def test_what_a_supervisor_tells_is_read_as_it_was_meant(value):
+    assert json.loads(as_json(value)) == value
+    assert b"\n" not in as_json(value)
