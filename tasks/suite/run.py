@@ -117,6 +117,7 @@ class SuiteRun:
         self._stop = ""
         self.why_stopped = ""
         self._room_at = 0.0
+        self._stop_file = str(folder.stop_file)
         self._places = list(places)
         self._exclusive = any(place.cores or place.gpus for place in places)
         self._held: dict[int, Place] = {}
@@ -206,7 +207,7 @@ class SuiteRun:
         self._look()
 
     def _stopping(self, deadline: float | None) -> bool:
-        if self.folder.stop_file.exists():
+        if os.path.exists(self._stop_file):  # noqa: PTH110 - it is asked at each turn
             self.stop(now=self.folder.stop_file.read_text(encoding="utf-8").strip() == "now")
         if deadline is not None and time.monotonic() >= deadline:
             self.stop(why="the time of --max-time is over")
