@@ -18,7 +18,7 @@ from typing import IO, Any, Final, Self
 
 from tasks.errors import InfrastructureError, TasksError
 from tasks.outcome import Limits, Mechanisms, Outcome
-from tasks.runtimes import disk_wall, engine, mounted, seccomp
+from tasks.runtimes import disk_wall, engine, mounted, procfs, seccomp
 from tasks.runtimes.base import Cancel
 from tasks.runtimes.docker_command import HOME, Container, run_command
 from tasks.runtimes.growth import Growth
@@ -379,7 +379,7 @@ class _Watched:
             or self.disk.bytes == limits.disk_bytes
         ):
             return {**found, "reason": "disk full", "detail": self.disk.detail}
-        return {**found, "detail": engine.ending(status)}
+        return {**found, "detail": procfs.ending(status)}
 
     def _lost(self) -> tuple[str, str]:
         """Say why process 1 died without a report."""

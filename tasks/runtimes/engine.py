@@ -4,7 +4,6 @@ import json
 import os
 import re
 import secrets
-import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -232,15 +231,3 @@ def is_dead(runner: str) -> bool:
         return False
     stat = procfs.read(f"/proc/{pid}/stat")
     return not stat or procfs.Process(stat).started != started
-
-
-def ending(status: int) -> str:
-    """Say how a command with this exit code ended, if it did not end well."""
-    if status == 0:
-        return ""
-    if status > 0:
-        return f"exit status {status}"
-    try:
-        return f"ended by {signal.Signals(-status).name}"
-    except ValueError:  # a real-time signal has no name
-        return f"ended by signal {-status}"

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tasks.errors import InfrastructureError
 from tasks.outcome import Limits, Mechanisms, Reason
-from tasks.runtimes import engine
+from tasks.runtimes import engine, procfs
 from tasks.runtimes.base import Cancel
 from tasks.runtimes.docker import IMAGE, DockerRuntime
 from tasks.runtimes.docker_command import HOME, LABEL_RUNNER, LABEL_TRIAL, cgroup_limits, mount
@@ -131,7 +131,7 @@ class MleBenchRuntime(DockerRuntime):
             return reason, None, detail, seconds
         status = process.returncode
         ended: Reason = "finished" if status == 0 else "agent error"
-        return ended, status, engine.ending(status), seconds
+        return ended, status, procfs.ending(status), seconds
 
     def _follow(
         self,

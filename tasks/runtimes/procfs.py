@@ -224,3 +224,15 @@ def fair_memory(pid: int) -> int:
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def ending(status: int | None) -> str:
+    """Say how a process with this exit code ended, if it did not end well."""
+    if not status:
+        return ""
+    if status > 0:
+        return f"exit status {status}"
+    try:
+        return f"ended by {signal.Signals(-status).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"ended by signal {-status}"

@@ -120,7 +120,10 @@ class Supervisor:
             self.detail = self.disk.ended(_FINAL_WALK_S)
         if self.reason:
             return {"reason": self.reason, "exit_code": None, "detail": self.detail}
-        reason, detail = ("finished" if self.status == 0 else "agent error"), _ending(self.status)
+        reason, detail = (
+            ("finished" if self.status == 0 else "agent error"),
+            procfs.ending(self.status),
+        )
         self.disk.nameless = 0  # such files went with those that had them open
         self.disk.finish(_FINAL_WALK_S)
         # RLIMIT_FSIZE lets one file reach the limit, and no further.
@@ -360,17 +363,6 @@ def _next(sample: Callable[[], bool | None]) -> float:
     if sample():
         return monotonic()
     return monotonic() + min(max(SAMPLE_S, DUTY * (process_time() - used)), PAUSE_S)
-
-
-def _ending(status: int | None) -> str:
-    if status is None or status == 0:
-        return ""
-    if status > 0:
-        return f"exit status {status}"
-    try:
-        return f"ended by {signal.Signals(-status).name}"
-    except ValueError:  # a real-time signal has no name
-        return f"ended by signal {-status}"
 
 
 def _drain(handle: int) -> None:

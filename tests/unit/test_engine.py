@@ -9,7 +9,8 @@ import pytest
 
 from tasks.errors import InfrastructureError, MissingPart
 from tasks.runtimes.docker import DockerRuntime
-from tasks.runtimes.engine import Engine, ending, is_dead, this_runner
+from tasks.runtimes.engine import Engine, is_dead, this_runner
+from tasks.runtimes.procfs import ending
 
 
 @pytest.fixture
