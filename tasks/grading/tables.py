@@ -269,12 +269,14 @@ def _all_bad(n: int, kind: Any) -> tuple[NDArray[Any], Bad]:
 def _labels(data: bytes, read: Callable[[bytes], TextTable]) -> TextTable | None:
     """Read a table of ids and labels, else by `read`; None where it is another or an odd one."""
     first, _, body = data.partition(b"\n")
-    if b"\r" in first:
+    if b"\r" in first or len(first) > MOST_CELL:
         return None
     whole = lru_cache(maxsize=1)(lambda: read(data))
     columns = two_columns(body, lambda index: whole().column(index))
     header = tuple(first.decode().split(",")) if first.isascii() and b'"' not in first else ()
     if columns is None or len(header) != len(columns):
+        return None
+    if any(column.lengths.max(initial=0) > MOST_CELL for column in columns):
         return None
     return TextTable(header, len(columns[0].starts), columns.__getitem__)
 

@@ -111,7 +111,15 @@ class BoxSupervisor(Supervisor):
         return words
 
     def execute(self) -> None:
-        """Become bubblewrap, within the group and as the user without rights."""
+        """Become bubblewrap; what fails is ours, so that the path is told as well."""
+        try:
+            self._become_bubblewrap()
+        except OSError as error:
+            where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+            raise OSError(error.errno, f"{where}{error.strerror}") from error
+
+    def _become_bubblewrap(self) -> None:
+        """Take place within the group, and as the user without rights."""
         import resource
 
         box = self.box

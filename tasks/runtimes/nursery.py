@@ -11,6 +11,7 @@ next trial, unless somebody stopped it or changed it meanwhile.
 import array
 import atexit
 import contextlib
+import ctypes
 import os
 import platform
 import resource
@@ -20,6 +21,7 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
@@ -31,7 +33,19 @@ CLONE: Final = {"x86_64": 56, "aarch64": 220}
 """Numbers of the system call."""
 
 ANSWER_S: Final = 2.0
-"""A seed that is silent for so long has been stopped."""
+"""A seed or supervisor that is silent for so long has been stopped."""
+
+TAKEN: Final = b"+"
+"""What a waiting supervisor says when it has taken the output of its next command."""
+
+FIRST: Final = (getattr(os, "SCHED_RR", 2) | getattr(os, "SCHED_RESET_ON_FORK", 2**30), 1)
+"""How a supervisor of root is served; see `supervisor.hurry`."""
+
+_IOPRIO_GET: Final = {"x86_64": 252, "aarch64": 31}
+_IOPRIO_WHO_PROCESS: Final = 1
+_IO_FIRST: Final = 1
+_IO_USUAL: Final = 2
+"""Classes; within one a process ranks by its niceness if nothing else is said."""
 
 _LOAD: Final = f"""\
 import ctypes, sys
@@ -144,6 +158,10 @@ class Nursery:
         GUARD.spared.add(child.pid)
         return child, ours
 
+    def unlock(self) -> None:
+        """Take new locks, in a fork of the harness."""
+        self._lock, GUARD.lock = threading.Lock(), threading.RLock()
+
     def keep(self, child: Child, link: socket.socket) -> None:
         """Let a supervisor wait that has served its request and said that it can serve more."""
         with self._lock:
@@ -157,14 +175,14 @@ class Nursery:
         self._disown()
         while self._idle:
             child, link = self._idle.pop()
-            if child.poll() is None and _is_as_it_was(child.pid):
+            if child.poll() is None and _is_as_it_was(child.pid, first=True):
                 link.settimeout(ANSWER_S)
                 try:
                     _send(link, output)
-                except OSError:  # it is dead
+                    if link.recv(1) == TAKEN:  # a signal may have been on its way to it
+                        return child, link
+                except OSError:  # it is dead, or was stopped
                     pass
-                else:
-                    return child, link
             self._dismiss(child, link)
         return None
 
@@ -208,7 +226,7 @@ class Nursery:
         """Return the link to a seed that is as it was planted."""
         self._disown()
         if self._link is not None and self._seed is not None:
-            if self._seed.poll() is None and _settings(self._seed.pid) == _settings(0):
+            if self._seed.poll() is None and _is_as_it_was(self._seed.pid, first=False):
                 return self._link
             self._uproot()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -248,19 +266,68 @@ def _send(link: socket.socket, *descriptors: int) -> None:
     link.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
 
-def _is_as_it_was(pid: int) -> bool:
+def _is_as_it_was(pid: int, *, first: bool) -> bool:
+    """Whether a process of ours runs, and under no other conditions than the harness itself.
+
+    Args:
+        pid: The process.
+        first: Whether it may be one that is served first.
+    """
     stat = procfs.read(f"/proc/{pid}/stat")
-    return bool(stat) and not procfs.Process(stat).stopped and _settings(pid) == _settings(0)
-
-
-def _settings(pid: int) -> tuple[list[tuple[int, int]], set[int], int] | None:
-    """Return what a child takes over: limits, cores, niceness; None for no such process."""
+    if not stat or procfs.Process(stat).stopped:
+        return False
     try:
-        limits = [resource.prlimit(pid, kind) for kind in _LIMITS]
-        return limits, os.sched_getaffinity(pid), os.getpriority(os.PRIO_PROCESS, pid)
+        policy = _policy(pid)
+        served_first = first and policy == FIRST
+        return (
+            (served_first or policy == _policy(os.getpid()))
+            and _rank(pid) in _ranks(served_first=served_first)
+            # Of other processes only root learns the slack, who alone may set it.
+            and procfs.read(f"/proc/{pid}/timerslack_ns") in {b"", _slack(served_first)}
+            and _settings(pid) == _settings(os.getpid())
+        )
     except ProcessLookupError:
-        return None
+        return False
+
+
+def _policy(pid: int) -> tuple[int, int]:
+    return os.sched_getscheduler(pid), os.sched_getparam(pid).sched_priority
+
+
+def _slack(served_first: bool) -> bytes:  # noqa: FBT001 - what the kernel does
+    return b"0\n" if served_first else procfs.read("/proc/self/timerslack_ns")
+
+
+def _rank(pid: int) -> int:
+    """Return how the disk serves a process: its class, and its place in that."""
+    rank: int = _libc().syscall(_IOPRIO_GET[platform.machine()], _IOPRIO_WHO_PROCESS, pid)
+    return rank
+
+
+def _ranks(*, served_first: bool) -> set[int]:
+    """Return the ranks that nobody has set: none, ours, and what follows from the niceness."""
+    place = (os.getpriority(os.PRIO_PROCESS, 0) + 20) // 5
+    classes = [_IO_USUAL, *([_IO_FIRST] if served_first else [])]
+    return {0, _rank(os.getpid()), *(kind << 13 | place for kind in classes)}
+
+
+def _settings(pid: int) -> tuple[object, ...]:
+    """Return what a child takes over: an agent of the same user may have changed it."""
+    return (
+        [resource.prlimit(pid, kind) for kind in _LIMITS],
+        os.sched_getaffinity(pid),
+        os.getpriority(os.PRIO_PROCESS, pid),
+        procfs.read(f"/proc/{pid}/cgroup"),
+        procfs.read(f"/proc/{pid}/oom_score_adj"),
+    )
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 NURSERY: Final = Nursery()
+if hasattr(os, "register_at_fork"):  # a lock that another thread held would never be let go of
+    os.register_at_fork(after_in_child=NURSERY.unlock)
 """There is one harness, so there is one."""

@@ -146,7 +146,7 @@ def _refusing(numbers: Sequence[int]) -> list[Line]:
     """Return lines that fail for each of these sorted numbers and go on after the last of them.
 
     When a filter is set the kernel runs it for every call there is, so that its length in steps is
-    paid by each box: twelve, where comparing one by one takes seventy.
+    paid by each box: at most 25, where comparing one by one takes seventy.
     """
     chunks = [numbers[start : start + _CHUNK] for start in range(0, len(numbers), _CHUNK)]
     refusal = sum(len(chunk) + 2 for chunk in chunks)

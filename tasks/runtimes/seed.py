@@ -72,3 +72,4 @@ def _take_output(link: socket.socket) -> None:
     descriptor = int.from_bytes(ancillary[0][2], sys.byteorder)
     os.dup2(descriptor, 1)
     os.close(descriptor)
+    link.send(b"+")  # `nursery.TAKEN`

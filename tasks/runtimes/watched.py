@@ -111,7 +111,6 @@ class Watched:
         self.pipe, output = os.pipe()
         _enlarge(self.pipe)
         os.set_blocking(self.pipe, False)
-        self.started = monotonic()
         self.born = procfs.now()
         try:
             with GUARD.lock:
@@ -122,6 +121,7 @@ class Watched:
             raise InfrastructureError(f"cannot start {sys.executable}: {error}") from error
         finally:
             os.close(output)
+        self.started = monotonic()
         with contextlib.suppress(OSError):  # it died already; `wait` finds that out
             self.control.sendall(packed(request))
         self.control.setblocking(False)
@@ -131,6 +131,7 @@ class Watched:
 
     def __exit__(self, *_: object) -> None:
         if self.more and not self.asked:  # else it may take the word for its next request
+            os.close(self.pipe)  # by which the command may have sent it a signal: before it is kept
             NURSERY.keep(self.process, self.control)
         else:
             self.control.close()  # to the supervisor, an end of file is the death of the harness
@@ -139,7 +140,7 @@ class Watched:
             except subprocess.TimeoutExpired:
                 self._without_supervisor()
             GUARD.spared.discard(self.process.pid)
-        os.close(self.pipe)
+            os.close(self.pipe)
 
     def wait(self, limits: Limits, cancel: Cancel | None) -> dict[str, Any]:
         """Drain and listen until all has ended; return the fields of the outcome."""

@@ -3,7 +3,9 @@
 One that served a command which ended by itself serves the next one, as good as new.
 """
 
+import ctypes
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -16,12 +18,14 @@ from pathlib import Path
 import pytest
 
 from tasks.outcome import Limits
-from tasks.runtimes import nursery
+from tasks.runtimes import cgroups, nursery
 from tasks.runtimes.base import Cancel
 from tasks.runtimes.nursery import NURSERY, Forked
 from tasks.runtimes.process import ProcessRuntime
 from tasks.workspace import Workspace
 from tests.contracts.test_runtimes import ENV
+
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 
 
 @pytest.fixture(autouse=True)
@@ -142,15 +146,53 @@ def slowed(pid):
     os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + 5)
 
 
-@pytest.mark.parametrize("change", [stopped, killed, limited, slowed])
+def put_last(pid):
+    os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+
+
+def put_last_at_the_disk(pid):
+    assert ctypes.CDLL(None).syscall(_IOPRIO_SET[platform.machine()], 1, pid, 3 << 13) == 0
+
+
+def moved(pid):
+    """Let it lie in another control group than the harness, until the groups are tidied up."""
+    parent = next(iter(cgroups.usable().values()), None)
+    if parent is None:
+        pytest.skip("no control groups can be made here")
+    group = Path(parent, f"aexp-moved-{pid}")
+    group.mkdir()
+    (group / "cgroup.procs").write_text(str(pid))
+
+
+@pytest.mark.parametrize(
+    "change", [stopped, killed, limited, slowed, put_last, put_last_at_the_disk, moved]
+)
 def test_a_waiting_supervisor_that_is_not_as_it_was_is_replaced(run, change):
     run("exit 0")
     [first] = waiting()
     change(first)
-    assert run("exit 9").exit_code == 9
+    try:
+        assert run("exit 9").exit_code == 9
+    finally:
+        for parent in set(cgroups.usable().values()):
+            cgroups.removed(f"{parent}/aexp-moved-{first}")
     [second] = waiting()
     assert second != first
     assert not os.path.exists(f"/proc/{first}")  # noqa: PTH110
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_signal_that_the_end_of_the_output_sends_hits_no_other_trial(run, number, monkeypatch):
+    monkeypatch.setattr(nursery, "ANSWER_S", 0.3)
+    code = f"""
+import fcntl, os
+fcntl.fcntl(1, fcntl.F_SETOWN, os.getppid()); fcntl.fcntl(1, 10, {int(number)})
+fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_ASYNC)
+"""
+    for _ in range(6):
+        assert run(f"exec {sys.executable} -I -S -c '{code}'").reason == "finished"
+        after = run("exit 0")
+        assert (after.reason, after.breach) == ("finished", "")
 
 
 def test_waiting_supervisors_end_with_their_harness(run):

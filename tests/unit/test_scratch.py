@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +86,60 @@ def test_nothing_else_is_removed(place, tmp_path_factory, monkeypatch):
     assert list(leftovers()) == []
     assert len(list(place.iterdir())) == 4
     assert (precious / "file").exists()
+
+
+def left(place, name="one-abcd_123"):
+    folder = place / f"{module.PREFIX}{name}"
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "er" / "file").write_text("")
+    return folder
+
+
+def as_nobody(function):
+    """Call a function in a process without rights, and return whether it held."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgid(65534)
+                os.setuid(65534)
+            os._exit(0 if function() else 1)
+        finally:
+            os._exit(2)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def test_folders_that_an_agent_has_closed_are_removed_like_others(monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        place = Path(name)
+        folders = [left(place, f"{what}-abcd_123") for what in ("one", "two")]
+        for path in (place, *place.rglob("*")):
+            if os.geteuid() == 0:
+                os.chown(path, 65534, 65534)
+        (folders[0] / "deep" / "er").chmod(0)
+        (folders[0] / "deep").chmod(0)
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        assert as_nobody(lambda: list(leftovers()) == folders)
+        assert list(place.iterdir()) == []
+
+
+def test_what_is_mounted_in_a_folder_stays_and_the_folders_after_it_go(place, tmp_path, caplog):
+    first, second, kept = left(place), left(place, "two-abcd_123"), tmp_path / "kept"
+    kept.mkdir()
+    (kept / "thesis").write_text("")
+    done = subprocess.run(["mount", "--bind", kept, first / "deep"], check=False)
+    if done.returncode:
+        pytest.skip("no mounts here")
+    try:
+        assert list(leftovers()) == [second]
+        assert "mounted in it" in caplog.text
+        assert (kept / "thesis").exists()
+    finally:
+        subprocess.run(["umount", first / "deep"], check=True)
+    assert list(leftovers()) == [first]
+
+
+def test_a_folder_that_is_only_called_alike_is_left_alone(place):
+    mine = left(place, "mynotes")
+    assert list(leftovers()) == []
+    assert mine.is_dir()
