@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from tasks.errors import MissingPart, UsageError, brief, suggestion
+from tasks.errors import MissingPart, UsageError, brief, counted, suggestion
 from tasks.spec import GUARANTEES
 
 Reason = Literal[
@@ -56,6 +56,43 @@ class Limits:
     output_bytes: int = 2 * 2**30
     """What is collected, all files together."""
     output_files: int = 10_000
+
+
+LEAST_MEMORY: Final = 16 * 2**20
+"""No interpreter starts in less."""
+LEAST_DISK: Final = 2**20
+"""In less not even a C library starts: its caches count."""
+LEAST_CPUS: Final = 0.01
+"""The kernel divides a core no finer."""
+
+
+def refuse_impossible(limits: Limits, cores: int | None, named: str) -> None:
+    """Refuse limits in which nothing can run, before anything is started.
+
+    Only limits that a person asks for are checked; a program may have its reasons.
+
+    Args:
+        limits: What was asked for.
+        cores: How many there are, or None where trials run on machines that are not known.
+        named: What stands before a limit's name where it was asked for: `--`, `limits.`.
+
+    Raises:
+        UsageError: A limit is too small for any agent.
+        MissingPart: More cores are asked for than there are.
+    """
+    if limits.memory_bytes is not None and limits.memory_bytes < LEAST_MEMORY:
+        raise UsageError(f"{named}memory {limits.memory_bytes:,} bytes: give at least 16m")
+    if limits.disk_bytes < LEAST_DISK:
+        raise UsageError(f"{named}disk {limits.disk_bytes:,} bytes: give at least 1m")
+    if limits.cpus is None:
+        return
+    if not limits.cpus >= LEAST_CPUS:
+        raise UsageError(f"{named}cpus {limits.cpus:g}: give at least {LEAST_CPUS}")
+    if cores is not None and limits.cpus > cores:
+        there = counted(cores, "core")
+        raise MissingPart(
+            f"{named}cpus {limits.cpus:g}: this machine has {there}; give at most {cores}"
+        )
 
 
 def isolation(enforced: Mechanisms) -> str:

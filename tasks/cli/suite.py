@@ -171,7 +171,7 @@ def run(
 
 
 def _run(file: Path | None, options: dict[str, Any], out: Path, how: How, *, dry_run: bool) -> None:
-    from tasks.suite import SuiteFile, begin, load_suite, merged, preflight, resolve
+    from tasks.suite import SuiteFile, begin, load_suite, merged, resolve
     from tasks.suite.places import Machine, places
 
     how.check()
@@ -180,7 +180,7 @@ def _run(file: Path | None, options: dict[str, Any], out: Path, how: How, *, dry
     else:
         asked = merged(load_suite(file), options, source=f"{file} and the command line")
     plan = resolve(asked)
-    preflight(plan)
+    _check(plan, how)
     tracking.feed(asked.trackers, out)  # which looks them up and starts nothing
     if how.engine == "pool":
         places(Machine.here(), plan.limits, how.workers)
@@ -188,6 +188,16 @@ def _run(file: Path | None, options: dict[str, Any], out: Path, how: How, *, dry
         _show_plan(plan, how.workers, json_=how.json_)
         return
     work(begin(plan, out.absolute(), asked, file, how=how.kept(), **options), how)
+
+
+def _check(plan: "Plan", how: How) -> None:
+    """Find out before the first trial whether they can run at all; errors as what it calls."""
+    from tasks.outcome import refuse_impossible
+    from tasks.suite import preflight
+
+    cores = os.cpu_count() if how.engine == "pool" else None  # a cluster's machines are its own
+    refuse_impossible(plan.limits, cores, "limits.")
+    preflight(plan)
 
 
 @app.command()
@@ -211,7 +221,7 @@ def resume(
     json_: Json = False,
 ) -> None:
     """Go on with a suite: what is graded stays, what was lost is run again."""
-    from tasks.suite import asked_again, begin, differences, preflight, resolve
+    from tasks.suite import asked_again, begin, differences, resolve
 
     how = How(
         store=store, executor=executor, workers=workers, max_time=max_time, fail_fast=fail_fast,
@@ -222,7 +232,7 @@ def resume(
     how.check()
     asked = asked_again(folder)
     plan = resolve(asked)
-    preflight(plan)
+    _check(plan, how)
     if found := differences(folder, plan):
         if not as_new:
             console.say("\n".join(found))

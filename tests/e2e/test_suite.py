@@ -274,14 +274,17 @@ def test_all_unknown_names_are_told_at_once(cli, out):
         (["--tasks", "classification_basic", "--agents", CP, "--memory", "much"], "no size"),
         (["--tasks", "classification_basic", "--agents", CP, "--network", "all"], "network"),
         (["--tasks", "classification_basic", "--agents", CP, "--max-time", "soon"], "max-time"),
-        (["--tasks", "classification_basic", "--agents", CP, "--cpus", "999"], "do not fit"),
+        (["--tasks", "classification_basic", "--agents", CP, "--cpus", "999"], "at most"),
+        (["--tasks", "classification_basic", "--agents", CP, "--memory", "5"], "at least 16m"),
+        (["--tasks", "classification_basic", "--agents", CP, "--disk", "1k"], "at least 1m"),
         (["--tasks", "classification_basic", "--agents", CP, "--runtime", "moon"], "no runtime"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_a_suite_that_cannot_be_run_is_told_in_one_line_and_nothing_is_made(cli, out, words, said):
     ended = cli("suite", "run", *words, "--out", out)
-    assert ended.status in {2, 3, 4}
+    assert ended.status == (5 if "999" in words else 2 if "at least" in said else ended.status)
+    assert ended.status in {2, 3, 4, 5}
     assert ended.err.count("\n") == 1
     assert said in ended.err
     assert not out.exists()

@@ -1,12 +1,14 @@
 """What is promised of a run, and what is refused."""
 
+import os
+
 import pytest
 import typer
 
 from tasks.cli.limits import limits_of
 from tasks.cli.options import parse_limit, parse_size
 from tasks.errors import MissingPart, UsageError
-from tasks.outcome import Limits, demanded, isolation, refuse_unmet
+from tasks.outcome import Limits, demanded, isolation, refuse_impossible, refuse_unmet
 
 WALLED = {"network": "net namespace", "filesystem": "mount namespace", "memory": None}
 
@@ -59,8 +61,35 @@ def test_times_are_read_with_their_units():
 
 
 def test_options_that_are_not_given_leave_the_defaults():
-    given = {"network": "none", "gpus": None, "memory_bytes": None, "cpus": 1.5}
-    assert limits_of(**given) == Limits(cpus=1.5)
+    given = {"network": "none", "gpus": None, "memory_bytes": None, "cpus": 0.5}
+    assert limits_of(**given) == Limits(cpus=0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"memory_bytes": 5}, "--memory 5 bytes: give at least 16m"),
+        ({"memory_bytes": 2**24 - 1}, "--memory 16,777,215 bytes: give at least 16m"),
+        ({"disk_bytes": 1024}, "--disk 1,024 bytes: give at least 1m"),
+        ({"cpus": float("nan")}, "--cpus nan: give at least 0.01"),
+    ],
+)
+def test_limits_in_which_nothing_can_run_are_a_usage_error(given, said):
+    with pytest.raises(UsageError, match=f"^{said}$"):
+        limits_of(network="none", gpus=None, **given)
+
+
+def test_more_cores_than_the_machine_has_are_a_missing_part_and_all_of_them_are_not():
+    there = os.cpu_count()
+    limits_of(network="none", gpus=None, cpus=there, memory_bytes=2**24, disk_bytes=2**20)
+    with pytest.raises(MissingPart, match=f"--cpus {there + 1}: .* give at most {there}"):
+        limits_of(network="none", gpus=None, cpus=there + 1)
+
+
+def test_where_the_machines_are_not_known_any_number_of_cores_may_be_asked_for():
+    refuse_impossible(Limits(cpus=512), None, "limits.")
+    with pytest.raises(UsageError, match=r"limits\.cpus 0\.001"):
+        refuse_impossible(Limits(cpus=0.001), None, "limits.")
 
 
 @pytest.mark.parametrize("gpus", ["all", "2", "0,2", "GPU-3faa8-219"])
