@@ -103,7 +103,7 @@ def from_command(argv: Sequence[str]) -> AgentSpec:
     words = [str(word) for word in argv]
     if not words or not words[0]:
         raise UsageError("the agent's command is empty; put it after --, as in: -- python agent.py")
-    stem = next((Path(w).stem for w in reversed(words) if w.endswith((".py", ".sh"))), None)
+    stem = next((Path(w).stem for w in words if w.endswith((".py", ".sh"))), None)
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", stem or Path(words[0]).name).strip("-.")
     return AgentSpec(id=name[:40] or "command", command=tuple(words))
 

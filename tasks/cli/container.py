@@ -53,6 +53,7 @@ def show(runtime: "Runtime | str", task: "Task", agent: "AgentSpec", limits: "Li
     """
     from tasks import home
     from tasks.runtimes.docker import IMAGE, DockerRuntime
+    from tasks.runtimes.mle_bench import MleBenchRuntime
     from tasks.workspace import Workspace
 
     if not isinstance(runtime, DockerRuntime):
@@ -62,8 +63,12 @@ def show(runtime: "Runtime | str", task: "Task", agent: "AgentSpec", limits: "Li
     workspace = Workspace(Path("runs").resolve() / "TRIAL")
     inside = home.seen(workspace, runtime.home)
     command = agent.start(inside / "agent")
-    console.out(shlex.join(runtime.command(command, workspace, limits, "aexp-TRIAL")))
     env = home.environment(
         workspace, task, limits, agent.env, runtime.home, host_programs=runtime.host_programs
     )
+    if isinstance(runtime, MleBenchRuntime):
+        for words in runtime.commands(command, workspace, env, limits, "aexp-TRIAL"):
+            console.out(shlex.join(words))
+        return
+    console.out(shlex.join(runtime.command(command, workspace, limits, "aexp-TRIAL")))
     console.say(f"on its standard input, as JSON, the variables: {', '.join(sorted(env))}")

@@ -1,5 +1,6 @@
 """How a finished trial is told on the terminal."""
 
+import json
 import os
 import shlex
 import shutil
@@ -29,12 +30,13 @@ _ENDED = {
 }
 
 
-def again() -> str:
-    """Return the command line that was given, so that it shows the evaluation."""
+def again(task: str) -> str:
+    """Return the command line that was given for a task, so that it shows the evaluation."""
     program, *words = console.typed
     end = words.index("--") if "--" in words else len(words)
     if "--validate" not in words[:end]:
-        words.insert(end, "--validate")
+        # Without a -- the agent's own words may be the last; behind the task it is ours.
+        words.insert(words.index(task) + 1 if task in words[:end] else end, "--validate")
     if program != "aexp":
         program = f"{_python()} {program}"
     elif Path(sys.argv[0]).name == "__main__.py":
@@ -130,8 +132,9 @@ def model_words(model: Mapping[str, Any]) -> str:
 def _next(trial: "Trial", *, validate: bool) -> str:
     if trial.outcome.reason in {"agent error", "never started"}:
         return f"less {_short(trial.workspace.log_file)}"
-    same = again()
-    if not validate or " -- " in same or "--agent" in same:
+    same = again(trial.task_id)
+    asked = json.loads(trial.workspace.trial_file.read_text(encoding="utf-8"))
+    if not validate or "--agent" in same or asked["agent"]["id"] != "experiment":
         return same
     if trial.task_id != "classification_basic":
         return f"{_python()} -m tasks.cli show {trial.task_id} --prompt"

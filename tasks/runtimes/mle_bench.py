@@ -9,7 +9,7 @@ cores and time are limited.
 import os
 import select
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -63,6 +63,8 @@ class MleBenchRuntime(DockerRuntime):
         name = engine.container_name(workspace)
         try:
             self._start(name, workspace, env, limits)
+            self._bring(name, workspace)
+            env = {**env, "TASK_CONFIG": f"{HOME}/data/task_config.json"}
             reason, status, detail, seconds = self._execute(
                 name, command, env, limits, log=log, cancel=cancel
             )
@@ -80,14 +82,7 @@ class MleBenchRuntime(DockerRuntime):
     ) -> None:
         """Create and start the container; wait for its server."""
         image = self.image or IMAGE
-        words = ["create", "--pull=never", "--name", name, "--network", limits.network]
-        words += ["--label", f"{LABEL_TRIAL}={name}"]
-        words += ["--label", f"{LABEL_RUNNER}={engine.this_runner()}"]
-        words += cgroup_limits(limits)
-        words += ["--runtime", self.oci_runtime] if self.oci_runtime else []
-        words += ["--mount", mount(workspace.public, f"{HOME}/data", readonly=True)]
-        words += ["--env", f"COMPETITION_ID={env.get('COMPETITION_ID', '')}", image]
-        done = self.engine.ask(*words)
+        done = self.engine.ask(*self._creation(name, workspace, env, limits, image))
         if done.returncode != 0:
             raise self.engine.refusal(done.stderr, image)
         self.engine.answer("start", name)
@@ -99,6 +94,42 @@ class MleBenchRuntime(DockerRuntime):
                 f"{image}: its validation server did not start within {_HEALTH_S}: does its "
                 "entrypoint run /entrypoint.sh of mlebench-env?"
             )
+
+    def _creation(
+        self, name: str, workspace: Workspace, env: Mapping[str, str], limits: Limits, image: str
+    ) -> list[str]:
+        words = ["create", "--pull=never", "--name", name, "--network", limits.network]
+        words += ["--label", f"{LABEL_TRIAL}={name}"]
+        words += ["--label", f"{LABEL_RUNNER}={engine.this_runner()}"]
+        words += cgroup_limits(limits)
+        words += ["--runtime", self.oci_runtime] if self.oci_runtime else []
+        words += ["--mount", mount(workspace.public, f"{HOME}/data", readonly=True)]
+        return [*words, "--env", f"COMPETITION_ID={env.get('COMPETITION_ID', '')}", image]
+
+    def commands(
+        self,
+        command: Sequence[str],
+        workspace: Workspace,
+        env: Mapping[str, str],
+        limits: Limits,
+        name: str,
+    ) -> Iterator[list[str]]:
+        """Yield the engine's command lines for a trial, in their order."""
+        program = self.engine.program
+        yield [program, *self._creation(name, workspace, env, limits, self.image or IMAGE)]
+        yield [program, "start", name]
+        yield [program, "cp", f"{workspace.home / 'agent'}/.", f"{name}:{HOME}/agent"]
+        variables = (word for key in _passed(env) for word in ("--env", key))
+        yield [program, "exec", "--user", "nonroot", *variables, name, *command]
+        for folder in (*EXTRACTED, *ALSO_EXTRACTED):
+            yield [program, "cp", f"{name}:{HOME}/{folder}/.", str(workspace.home / folder)]
+        yield [program, "rm", "--force", name]
+
+    def _bring(self, name: str, workspace: Workspace) -> None:
+        """Copy what the agent is started with into its container: the image need not hold it."""
+        agent = workspace.home / "agent"
+        if any(agent.iterdir()):
+            self.engine.answer("cp", f"{agent}/.", f"{name}:{HOME}/agent")
 
     def _execute(
         self,
@@ -112,7 +143,7 @@ class MleBenchRuntime(DockerRuntime):
     ) -> tuple[Reason, int | None, str, float]:
         """Run the command in the started container, to its end or to a limit."""
         # By name only: values, keys among them, are on no command line.
-        hidden = {key: value for key, value in env.items() if not key.startswith(_OURS)}
+        hidden = _passed(env)
         words = [self.engine.program, "exec", "--user", "nonroot"]
         words += [word for key in hidden for word in ("--env", key)]
         started = monotonic()
@@ -180,3 +211,8 @@ class MleBenchRuntime(DockerRuntime):
             missing = "Could not find" in done.stderr or "no such" in done.stderr.lower()
             if done.returncode != 0 and not missing:
                 raise self.engine.refusal(done.stderr, name)
+
+
+def _passed(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the agent is given."""
+    return {key: value for key, value in env.items() if not key.startswith(_OURS)}

@@ -449,12 +449,17 @@ class SuiteRun:
                 states[n] = state_of(events)
                 self.progress.running[n] = (states[n], events[0]["time"])
         still = self._publishing.items()
-        self._publishing = {k: v for k, v in still if not v[1].done() or v[1].exception()}
+        self._publishing = {k: v for k, v in still if not _worked(v[1])}
         if states:
             self.store.advance(self.owner, self.folder.id, states)
         self.progress.counts = self.store.counts(self.folder.id)
         self._decide()
         self.on_progress(self.progress)
+
+
+def _worked(future: "Future[Any]") -> bool:
+    """Whether a call is over and gave what it should; one that was called off has not."""
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def backoff(faults: int) -> float:

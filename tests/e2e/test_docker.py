@@ -460,6 +460,22 @@ def test_an_agents_image_runs_by_mle_benchs_call_sequence(engine, run, tmp_path)
     assert containers(trial.name) == []
 
 
+def test_a_command_is_brought_along_into_mle_benchs_sequence(engine, run, tmp_path):
+    script = tmp_path / "my_agent.py"
+    script.write_text(
+        "import json, os, shutil\n"
+        "print(json.load(open(os.environ['TASK_CONFIG']))['task']['id'])\n"
+        "shutil.copy(os.environ['DATA_DIR'] + '/sample_submission.csv',"
+        " os.environ['SUBMISSION_DIR'] + '/submission.csv')\n"
+    )
+    ended = run("classification_basic", "--mle-bench", "--", "python", script)
+    assert ended.status == 0, ended.err
+    assert "agent | classification_basic" in ended.err
+    asked = run("classification_basic", "--mle-bench", "--dry-run", "--", "python", script)
+    steps = [line.split()[1] for line in asked.out.splitlines()]
+    assert steps == ["create", "start", "cp", "exec", "cp", "cp", "cp", "cp", "cp", "rm"]
+
+
 @pytest.mark.parametrize(
     ("script", "reason", "status"),
     [

@@ -52,6 +52,17 @@ def test_after_another_task_the_next_command_shows_it(run, monkeypatch):
     assert words == ["-m", "tasks.cli", "show", "breast_cancer", "--prompt"]
 
 
+def test_after_a_command_without_a_dash_the_next_line_runs_it_again_and_shows_more(run, agent):
+    script = agent()
+    first = run(TASK, "--local", "python", script)
+    words = shlex.split(first.out.splitlines()[-1].removeprefix("next:"))
+    assert words[2:7] == [TASK, "--validate", "--local", "python", str(script)]
+    again = run(*words[2:])
+    assert again.status == 1
+    assert again.out.splitlines()[-1].count("--validate") == 1
+    assert "first_agent" not in again.out
+
+
 def _read(path):
     with open(path, encoding="utf-8") as file:  # noqa: PTH123 - relative to where we are
         return file.read()

@@ -467,6 +467,17 @@ def test_interrupting_twice_ends_running_trials_which_resume_runs_again(cli, arg
     assert json.loads(cli("suite", "status", "--out", out, "--json").out)["running"] == []
 
 
+def test_stop_now_ends_a_suite_of_short_trials_with_its_summary(cli, arguments, out):
+    runner = started(slow(arguments), "--repeats", "30", "--workers", "2", "--json")
+    wait_for(lambda: len(list(out.glob("*/trials/*/report.json"))) >= 3)
+    assert cli("suite", "stop", "--now", "--out", out).status == 0
+    printed, said = runner.communicate(timeout=100)
+    assert "fault of ours" not in said
+    assert json.loads(printed)["states"]["queued"] > 0
+    assert cli("suite", "resume", "--out", out).status == 0
+    assert len(list(suite_folder(out).glob("instances/*"))) == 30
+
+
 def test_a_full_disk_pauses_the_suite_which_goes_on_when_there_is_room(
     cli, arguments, out, monkeypatch, tmp_path
 ):

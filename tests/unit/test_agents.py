@@ -348,7 +348,7 @@ def test_aliases_within_bounds_are_written_out(folder):
     ("argv", "name"),
     [
         (["python", "my_agent.py"], "my-agent"),
-        (["python", "tools/a.py", "--config", "x.sh"], "x"),
+        (["python", "tools/a.py", "--config", "x.sh"], "a"),
         (["/usr/bin/true"], "true"),
         (["./run me.sh"], "run-me"),
         (["..."], "command"),
