@@ -104,18 +104,20 @@ class TaskRegistry:
 
     def _loaded(self) -> dict[str, Task]:
         while self._waiting:
-            self._tasks.update(_read(self._waiting[0]))
+            folder = self._waiting[0]
+            named_in = f"{ENVIRONMENT}: " if folder in _own_folders() else ""
+            self._tasks.update(_read(folder, named_in))
             del self._waiting[0]  # only now: a broken file is complained of each time
         return self._tasks
 
 
-def _read(folder: Path) -> dict[str, Task]:
+def _read(folder: Path, named_in: str = "") -> dict[str, Task]:
     try:
         if not folder.is_dir():
-            raise UsageError(f"{folder}: no such folder of tasks")
+            raise UsageError(f"{named_in}{folder}: no such folder of tasks")
         files = list(_task_files(folder))
     except OSError as error:
-        raise UsageError(f"{folder}: {error.strerror}") from error
+        raise UsageError(f"{named_in}{folder}: {error.strerror}") from error
     tasks: dict[str, Task] = {}
     for file in files:
         task = _task_in(file)
@@ -169,8 +171,12 @@ def measured_of(task: Task, catalogue: Mapping[str, dict[str, Any]]) -> dict[str
 
 def default_folders() -> list[Path]:
     """Return the shipped templates and the folders named in `AEXP_TASKS`."""
+    return [TEMPLATES, *_own_folders()]
+
+
+def _own_folders() -> list[Path]:
     own = os.environ.get(ENVIRONMENT, "")
-    return [TEMPLATES, *(Path(part) for part in own.split(os.pathsep) if part)]
+    return [Path(part) for part in own.split(os.pathsep) if part]
 
 
 registry = TaskRegistry(*default_folders())

@@ -32,7 +32,13 @@ from tasks.validator import TaskValidator, hidden_side
 from tasks.workspace import Workspace
 
 Verdict = Literal[
-    "reproduced", "suspicious", "no code", "cannot tell", "nothing to compare", "refused"
+    "reproduced",
+    "suspicious",
+    "no code",
+    "cannot tell",
+    "nothing to compare",
+    "unfinished",
+    "refused",
 ]
 
 REDRAWN: Mapping[bool, str] = {
@@ -151,7 +157,7 @@ class Replayer:
             return Replayed(
                 trial=folder.name,
                 task=opened.task,
-                verdict="refused",
+                verdict="unfinished" if opened.verdict == "unfinished" else "refused",
                 findings=[opened.detail or "the trial is not finished"],
             )
         task = self._with_files(opened.task)

@@ -47,11 +47,11 @@ def _run(app: Callable[..., Any], program: str, given: list[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        return _complain(program, *_ending(error))
+        return _complain(program, *_ending(error, program))
     return status if isinstance(status, int) else 0
 
 
-def _ending(error: Exception) -> tuple[str, int]:
+def _ending(error: Exception, program: str) -> tuple[str, int]:
     """Return what to say of an error, and the exit status."""
     from tasks.errors import TasksError
 
@@ -62,7 +62,8 @@ def _ending(error: Exception) -> tuple[str, int]:
     if format_message := getattr(error, "format_message", None):  # Typer's own, about our options
         words = format_message()  # none where the help was shown already
         return words and f"{words} (--help lists what there is)", 2
-    return f"a fault of ours: {type(error).__name__}: {error} (--verbose shows where)", 8
+    where = f"({program} --verbose … shows where)"
+    return f"a fault of ours: {type(error).__name__}: {error} {where}", 8
 
 
 def _complain(program: str, message: str, status: int) -> int:

@@ -1,6 +1,6 @@
 """`leaderboard`, `compare`: what many trials say."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,8 +43,9 @@ def leaderboard(
     *,
     by: Annotated[By | None, typer.Option(help="Rows for each task or family too.")] = None,
     k: Annotated[
-        int, typer.Option("--k", min=0, help="Of pass@k; by default as often as all was repeated.")
-    ] = 0,
+        int | None,
+        typer.Option("--k", min=1, help="Of pass@k; by default as often as all was repeated."),
+    ] = None,
     form: Format = TableFormat.text,
     json_: Json = False,
 ) -> None:
@@ -55,7 +56,7 @@ def leaderboard(
     from tasks.comparison import board, records
 
     trials = records.read(places or [RUNS])
-    found = board.leaderboard(trials.records, by=None if by is None else by.value, k=k)
+    found = board.leaderboard(trials.records, by=None if by is None else by.value, k=k or 0)
     medals = _medals(trials.records)
     if json_:
         console.out_json({**found.as_dict(), **_attempts(trials), "mlebench": medals})
@@ -73,8 +74,8 @@ def leaderboard(
             for row in group
         ]
     show(header, rows, form)
-    if form is TableFormat.text:
-        _notes(found, trials, medals)
+    if form is not TableFormat.csv:
+        _print_notes(_notes(found, trials, medals), form)
 
 
 def _cells(row: "Row", board: "Board", *, asked: bool) -> list[Cell]:
@@ -97,30 +98,37 @@ def _cells(row: "Row", board: "Board", *, asked: bool) -> list[Cell]:
     ]
 
 
-def _notes(board: "Board", trials: "Trials", medals: Mapping[str, object]) -> None:
+def _print_notes(notes: Iterable[str], form: TableFormat) -> None:
+    """Print what stands below the table; on a page as a list, whose lines do not run together."""
     console.out()
+    for note in notes:
+        line = console.printable(note)
+        console.out(f"- {line}" if form is TableFormat.md else line)
+
+
+def _notes(board: "Board", trials: "Trials", medals: Mapping[str, object]) -> Iterator[str]:
     for row in board.rows:
         if row.failed:
-            console.out(f"{console.printable(row.agent)} failed: {_counted(row.failed)}")
+            yield f"{row.agent} failed: {_counted(row.failed)}"
         if row.infrastructure:
             left_out = _counted(row.infrastructure)
-            console.out(f"{console.printable(row.agent)}, nobody's result, left out: {left_out}")
+            yield f"{row.agent}, nobody's result, left out: {left_out}"
         if row.unfinished:
-            console.out(f"{console.printable(row.agent)}: {row.unfinished} not finished")
+            yield f"{row.agent}: {row.unfinished} not finished"
         for line in _regime(row):
-            console.out(f"{console.printable(row.agent)}: {line}")
+            yield f"{row.agent}: {line}"
     if board.common_tasks < board.all_tasks:
-        console.out(
+        yield (
             f"only {board.common_tasks} of {board.all_tasks} tasks were met by all agents: means "
             "are over different tasks, `beats` is over common ones"
         )
     if trials.replaced:
-        console.out(f"{counted(trials.replaced, 'result')} replaced by later attempts")
+        yield f"{counted(trials.replaced, 'result')} replaced by later attempts"
     if board.pairs_tested:
-        console.out(f"{board.pairs_settled} of {board.pairs_tested} pairs of agents are settled")
+        yield f"{board.pairs_settled} of {board.pairs_tested} pairs of agents are settled"
     for agent, numbers in medals.items():
-        console.out(f"MLE-bench's numbers of {console.printable(agent)}: {numbers}")
-    console.out(f"score: failed trials count 0; [95 % interval]; {LEGEND}")
+        yield f"MLE-bench's numbers of {agent}: {numbers}"
+    yield f"score: failed trials count 0; [95 % interval]; {LEGEND}"
 
 
 def _regime(row: "Row") -> Iterator[str]:
@@ -243,8 +251,14 @@ def _print_comparison(found: "Comparison") -> None:
     console.out()
     for name, side in (("A", found.a), ("B", found.b)):
         _print_side(name, side)
-    _print_part("completion", found.completion, "trials")
-    _print_part("skill if both completed", found.skill, found.unit)
+    few = "they are too few"
+    _print_part("completion", found.completion, "trials", few)
+    if found.matched == "task":
+        few = (
+            "single runs are on instances of their own and make no pairs, so that a task counts "
+            "once however often it was run; `aexp suite run` gives agents the same instances"
+        )
+    _print_part("skill if both completed", found.skill, found.unit, few)
     wins = interval(found.improvement)
     console.out(f"{'P(B beats A)':<24}{wins}, failing loses, ties half")
     console.out()
@@ -266,22 +280,22 @@ def _print_side(name: str, side: "Side") -> None:
     console.out(f"{name}: {counted(side.trials, 'trial')}, {'; '.join(words)}")
 
 
-def _print_part(name: str, part: "Part", unit: str) -> None:
+def _print_part(name: str, part: "Part", unit: str, few: str) -> None:
     found = part.difference
     told = interval(found, signed=True)
     console.out(
         f"{name:<24}{told}, n = {found.n} ({unit}), p = {part.p_holm:.2g}: "
-        f"{console.printable(part.verdict)}{_more(part)}"
+        f"{console.printable(part.verdict)}{_more(part, few)}"
     )
 
 
-def _more(part: "Part") -> str:
+def _more(part: "Part", few: str) -> str:
     if part.verdict != "cannot tell":
         return ""
     if not part.difference.estimate:
         return ", there is no difference to settle"
     if part.difference.greyed:
-        return ", they are too few"
+        return f", {few}"
     if part.more_runs is None:
         return ", more than 100,000 runs would not settle so small a difference"
     runs = "1 more run" if part.more_runs == 1 else f"{part.more_runs:,} more runs"

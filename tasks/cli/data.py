@@ -15,7 +15,7 @@ import typer
 from tasks.cli import console
 from tasks.cli.lookups import find_task, with_samples
 from tasks.cli.options import Json, TaskOrFile, TasksDir
-from tasks.errors import UsageError
+from tasks.errors import InvalidInput, UsageError
 
 if TYPE_CHECKING:
     from tasks.prepared import Prepared
@@ -173,7 +173,13 @@ def check_submission(
 ) -> None:
     """Check the form of a submission without answers; measures nothing."""
     from tasks import datasets, grading
+    from tasks.datasets.folders import CONFIG_FILE
 
+    if not (data / CONFIG_FILE).is_file():
+        raise InvalidInput(
+            f"{data}: no data folder, as there is no {CONFIG_FILE} in it: give the "
+            "public one with --data DIR"
+        )
     checked = grading.check_submission(place, datasets.read_contract(data))
     problems = [str(problem) for problem in checked.problems]
     if json_:

@@ -47,8 +47,11 @@ def doctor(
 ) -> None:
     """Say which parts are there, attack each runtime for a moment, and say what held."""
     if clean:
-        for what in _cleaned():
+        removed = 0
+        for removed, what in enumerate(_cleaned(), 1):  # noqa: B007 - counts them
             console.say(f"removed {what}")
+        if not removed:
+            console.say("nothing to remove")
     runtimes = [*_runtimes()]
     lines = [*_base(), *_extras(), *runtimes, *_machine()]
     probes = dict(_probed(runtimes))

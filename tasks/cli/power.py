@@ -94,10 +94,24 @@ def _levels(looks: int) -> list[float]:
 
 
 def _explain(spread: "Spread", levels: Sequence[float]) -> None:
-    console.out(
-        f"\nSD from run to run {spread.run:.3f}, of an agent's leaning to a task "
-        f"{spread.interaction:.3f}, of tasks {spread.task:.3f}; {spread.failures:.0%} fail"
+    run, leaning, hardness, failures = (
+        told + " (assumed)" * (name in spread.assumed)
+        for name, told in (
+            ("run", f"{spread.run:.3f}"),
+            ("interaction", f"{spread.interaction:.3f}"),
+            ("task", f"{spread.task:.3f}"),
+            ("failures", f"{spread.failures:.0%}"),
+        )
     )
+    console.out(
+        f"\nSD from run to run {run}, of an agent's leaning to a task {leaning}, "
+        f"of tasks {hardness}; {failures} fail"
+    )
+    if spread.assumed:
+        console.out(
+            "assumed: as trials of two capable agents showed; --from RUNS measures all of them "
+            "where two agents completed the same two tasks, one of them twice"
+        )
     listed = ", ".join(f"{level:.2g}" for level in levels)
     console.out(
         f"looking {counted(len(levels), 'time')}: stop at p ≤ {listed} (O'Brien and Fleming)"
@@ -111,10 +125,12 @@ def _spread(
     from tasks.comparison.power import Spread
     from tasks.comparison.spread import measure
 
-    found = measure(records.read(places).records) if places else Spread()
+    usual = Spread(assumed=("interaction", "run", "task", "failures"))
+    found = measure(records.read(places).records) if places else usual
     chosen = {"run": run, "interaction": task, "failures": failures}
     given = {key: value for key, value in chosen.items() if value is not None}
     for key, value in given.items():
         if value < 0 or not math.isfinite(value):
             raise UsageError(f"{key} of {value:g}: a standard deviation is 0 or more")
-    return Spread(**{**asdict(found), **given})
+    assumed = tuple(name for name in found.assumed if name not in given)
+    return Spread(**{**asdict(found), **given, "assumed": assumed})

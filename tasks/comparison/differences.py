@@ -108,7 +108,7 @@ def differences(
             by_task[task] = [_average(skills[1][task]) - _average(skills[0][task])]
             runs += min(len(skills[0][task]), len(skills[1][task]))
     values, clusters = _units(by_task, family)
-    return values, clusters, _unit(list(by_task), family), runs
+    return values, clusters, _unit(list(by_task), family, paired=bool(pairs)), runs
 
 
 def _units(
@@ -129,9 +129,9 @@ def _families(*records: Record) -> dict[str, str]:
     return {one.task: one.family for one in records}
 
 
-def _unit(tasks: Sequence[str], family: Mapping[str, str]) -> str:
-    """Return what the intervals speak of."""
-    if len(tasks) == 1:
+def _unit(tasks: Sequence[str], family: Mapping[str, str], *, paired: bool) -> str:
+    """Return what the intervals speak of: without pairs a task is one unit, however often run."""
+    if len(tasks) == 1 and paired:
         return f"runs of {tasks[0]}"
     families = [family[task] for task in tasks]
     distinct = len(set(families))

@@ -26,6 +26,8 @@ class Spread:
     """How hard tasks are; drops out where both agents meet the same instances."""
     failures: float = 0.05
     """The share of trials that leave nothing to grade."""
+    assumed: tuple[str, ...] = ()
+    """Which of these nobody measured or gave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

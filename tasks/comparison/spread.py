@@ -29,12 +29,15 @@ def measure(records: Iterable[Record]) -> Spread:
     freedom = sum(len(values) - 1 for values in repeated)
     run = sum(_squares(values) for values in repeated) / freedom
     leaning, hardness = _between(cells, run)
+    untold = {"interaction": leaning, "task": hardness}
     failed = sum(not one.completed for one in counted) / len(counted)
+    usual = Spread()
     return Spread(
-        interaction=math.sqrt(leaning),
+        interaction=usual.interaction if leaning is None else math.sqrt(leaning),
         run=math.sqrt(run),
-        task=math.sqrt(hardness),
+        task=usual.task if hardness is None else math.sqrt(hardness),
         failures=failed,
+        assumed=tuple(name for name, variance in untold.items() if variance is None),
     )
 
 
@@ -43,19 +46,24 @@ def _squares(values: Sequence[float]) -> float:
     return sum((value - centre) ** 2 for value in values)
 
 
-def _between(cells: dict[tuple[str, str], list[float]], run: float) -> tuple[float, float]:
-    """Return the variances of leanings and of tasks, over tasks that all agents completed."""
+def _between(
+    cells: dict[tuple[str, str], list[float]], run: float
+) -> tuple[float | None, float | None]:
+    """Return the variances of leanings and of tasks, over tasks that all agents completed.
+
+    None is what so few tasks or agents do not tell.
+    """
     agents = sorted({agent for _, agent in cells})
     tasks = sorted({task for task, _ in cells})
     full = [task for task in tasks if all((task, agent) in cells for agent in agents)]
     if len(full) < 2:  # noqa: PLR2004 - nothing to compare
-        return Spread().interaction ** 2, Spread().task ** 2
+        return None, None
     means = [[sum(c) / len(c) for c in (cells[t, a] for a in agents)] for t in full]
     noise = run * sum(1 / len(cells[t, a]) for t in full for a in agents) / len(full) / len(agents)
     by_task = [sum(row) / len(row) for row in means]
     hardness = max(0.0, _squares(by_task) / (len(full) - 1) - noise / len(agents))
     if len(agents) < 2:  # noqa: PLR2004 - one agent alone has no interaction
-        return Spread().interaction ** 2, hardness
+        return None, hardness
     by_agent = [sum(column) / len(full) for column in zip(*means, strict=True)]
     overall = sum(by_task) / len(full)
     left = sum(

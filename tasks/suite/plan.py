@@ -126,7 +126,7 @@ def resolve(asked: SuiteFile, registry: TaskRegistry | None = None) -> Plan:
     wanted = _each_once(task for group in found for task in group)
     for what, listed in (("tasks", wanted), ("agents", specs)):
         if not listed:
-            raise UsageError(f"the suite has no {what}, so that there is nothing to run")
+            raise UsageError(f"the suite has no {what}: give --{what}, or {what} in its file")
     plan = Plan(
         name=asked.name,
         tasks=tuple(wanted.values()),
@@ -199,6 +199,10 @@ def _agent(given: str, agents_dir: str | None) -> AgentSpec:
             words = shlex.split(what.removeprefix(COMMAND))
         except ValueError as error:
             raise UsageError(f"{given!r}: {error}") from error
+        if not any(words[:1]):
+            raise UsageError(
+                f"agent {given!r}: the command is empty; as in: {COMMAND}python agent.py"
+            )
         spec = agents.from_command(_absolute(words))
     else:
         spec = agents.load(what, None if agents_dir is None else Path(agents_dir))

@@ -359,6 +359,15 @@ def test_check_submission_needs_no_answers_and_measures_nothing(cli, tmp_path, d
     assert json.loads(ended.out)["problems"]
 
 
+def test_check_submission_where_no_data_are_says_how_to_name_them(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = hand_in(tmp_path / "s", [("0", 0)])
+    ended = cli("check-submission", folder)
+    assert ended.status == 4
+    assert one_line(ended, "task_config.json", "--data DIR")
+    assert "Errno" not in ended.err
+
+
 # --- check, doctor -----------------------------------------------------------------------------
 
 
@@ -513,6 +522,17 @@ def test_a_mistyped_filter_is_named_with_the_nearest(cli):
     assert ended.status == 2
     assert one_line(ended, "did you mean 'regression'?")
     assert cli("list", "--difficulty", "simple").status == 2
+
+
+def test_a_fault_of_ours_says_where_verbose_stands(cli, monkeypatch):
+    def broken(**_):
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr("tasks.cli.catalogue.registry.list_tasks", broken)
+    ended = cli("list")
+    assert ended.status == 8
+    assert one_line(ended, "RuntimeError: oh", "(aexp --verbose … shows where)")
+    assert "Traceback" in cli("--verbose", "list").err
 
 
 def test_the_version_is_told(cli):

@@ -73,10 +73,23 @@ def test_the_leaderboard_is_a_table_for_spreadsheets_pages_and_programs(cli, run
     assert rows[0]["score_n"] == "8"
     page = cli("leaderboard", runs, "--format", "md").out.splitlines()
     assert page[1].startswith("| --- |")
-    assert len({line.count("|") for line in page}) == 1
+    table = page[: page.index("")]
+    assert len({line.count("|") for line in table}) == 1
     found = json.loads(cli("leaderboard", runs, "--json").out)
     assert found["rows"][0]["beats"] == ["weak"]
     assert found["rows"][1]["failed"] == {"timed out": 1}
+
+
+def test_what_stands_below_the_leaderboard_is_a_list_on_a_page(cli, runs):
+    below = cli("leaderboard", runs, "--format", "md").out.partition("\n\n")[2].splitlines()
+    text = cli("leaderboard", runs).out.partition("\n\n")[2].splitlines()
+    assert "weak failed: 1 timed out" in text
+    assert below == [f"- {line}" for line in text]
+
+
+def test_pass_at_none_is_refused(cli, runs):
+    assert cli("leaderboard", runs, "--k", 0).status == 2
+    assert "pass@1" not in cli("leaderboard", runs, "--k", 1).out
 
 
 def test_two_agents_are_compared_part_by_part(cli, runs):
@@ -98,6 +111,19 @@ def test_two_folders_can_be_compared(cli, tmp_path):
     done = cli("compare", tmp_path / "before", tmp_path / "after")
     assert f"{tmp_path / 'before'} (A)" in done.out
     assert "VERDICT: cannot tell" in done.out
+
+
+def test_single_runs_of_one_task_are_said_to_count_once_and_to_make_no_pairs(cli, tmp_path):
+    for k, agent in enumerate(("weak", "strong")):
+        for repeat in range(6):
+            skill = 0.5 + 0.2 * k + 0.01 * repeat
+            write_trial(tmp_path / "runs", agent, repeat=repeat, skill=skill)
+    said = cli("compare", "weak", "strong", "--runs", tmp_path / "runs").out
+    (line,) = [one for one in said.splitlines() if one.startswith("skill if both completed")]
+    assert "n = 1 (tasks of classification)" in line
+    assert "make no pairs" in line
+    assert "aexp suite run" in line
+    assert "too few" not in line
 
 
 def test_an_early_look_asks_for_more(cli, runs):
@@ -137,6 +163,22 @@ def test_a_plan_can_be_made_of_what_was_measured(cli, runs, tmp_path):
     done = cli("power", "--from", tmp_path / "one")
     assert done.status == 2
     assert "no agent completed any task twice" in done.err
+
+
+def test_a_plan_says_which_numbers_are_assumed_and_which_were_measured(cli, runs, tmp_path):
+    for repeat in range(3):
+        write_trial(tmp_path / "one", "a", repeat=repeat, skill=0.5 + 0.1 * repeat)
+    told = cli("power", "--from", tmp_path / "one").out
+    assert (
+        "SD from run to run 0.100, of an agent's leaning to a task 0.060 (assumed), "
+        "of tasks 0.200 (assumed); 0% fail\n"
+    ) in told
+    assert "two agents completed the same two tasks" in told
+    given = ("power", "--from", tmp_path / "one", "--sd-task", 0.1)
+    assert "leaning to a task 0.100, of tasks 0.200 (assumed)" in cli(*given).out
+    assert json.loads(cli(*given, "--json").out)["spread"]["assumed"] == ["task"]
+    assert cli("power").out.count("(assumed)") == 4
+    assert "assumed" not in cli("power", "--from", runs).out
 
 
 def test_trials_are_exported_as_tables_and_run_groups(cli, runs, tmp_path):

@@ -8,6 +8,7 @@ from tasks import Task, TaskRunner, agents
 from tasks.instance import Seed
 from tasks.regrade import Regrader
 from tasks.replay import Replayer
+from tests.trial_folders import write_trial
 
 SMALL = {
     "id": "small",
@@ -239,6 +240,14 @@ def test_trials_without_code_are_counted_apart_and_no_failure(cli, trial, tmp_pa
     board = cli("leaderboard", tmp_path / "runs").out
     assert "2 of 2 results left no code to replay" in board
     assert "borne out" not in board
+
+
+def test_a_trial_that_is_not_over_is_named_unfinished_and_no_failure(cli, tmp_path):
+    write_trial(tmp_path / "runs", "slow", ending="unfinished")
+    done = cli("replay", tmp_path / "runs")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines()[1:] == ["- the trial is not finished", "REPLAY: unfinished"]
+    assert cli("regrade", tmp_path / "runs").out.startswith("unfinished")
 
 
 def test_a_changed_trial_is_refused(cli, trial, tmp_path):

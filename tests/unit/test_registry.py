@@ -224,6 +224,14 @@ def test_the_environment_adds_tasks_to_the_registry_and_replaces_shipped_ones(fo
     assert ended.out == "mine Mine\npenguins\n", ended.err
 
 
+def test_a_folder_of_the_environment_that_is_none_is_named_with_its_variable(tmp_path, monkeypatch):
+    monkeypatch.setenv("AEXP_TASKS", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match=r"^AEXP_TASKS: .*none: no such folder of tasks"):
+        TaskRegistry(*default_folders()).list_tasks()
+    with pytest.raises(UsageError, match=r"^/.*other: no such folder of tasks"):
+        TaskRegistry(tmp_path / "other").list_tasks()
+
+
 def test_a_task_made_in_memory_can_be_added_and_replaced():
     registry = TaskRegistry()
     registry.register_task(task("a", name="First"))

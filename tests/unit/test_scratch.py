@@ -66,8 +66,19 @@ def test_doctor_removes_it_and_says_so(holder, capsys, monkeypatch):
     holder.kill()
     holder.wait()
     assert main(["doctor", "--clean"]) == 0
-    assert f"removed folder {holder.folder}\n" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"removed folder {holder.folder}\n" in said
+    assert "nothing to remove" not in said
     assert not os.path.exists(holder.folder)  # noqa: PTH110
+
+
+def test_doctor_says_so_where_nothing_was_left(capsys, monkeypatch):
+    monkeypatch.setattr("tasks.cli.doctor._runtimes", list)  # nothing is attacked
+    monkeypatch.setattr("tasks.cli.doctor._cleaned", lambda: iter(()))
+    assert main(["doctor", "--clean"]) == 0
+    assert capsys.readouterr().err == "nothing to remove\n"
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_nothing_else_is_removed(place, tmp_path_factory, monkeypatch):

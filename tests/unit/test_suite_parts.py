@@ -99,6 +99,19 @@ def test_agents_of_one_name_are_told_apart():
     assert [agent.id for agent in plan.agents] == ["true", "true-2", "mine"]
 
 
+def test_a_suite_without_agents_or_tasks_says_which_option_gives_them():
+    with pytest.raises(UsageError, match="no agents: give --agents"):
+        resolve(asked(agents=[]))
+    with pytest.raises(UsageError, match="no tasks: give --tasks"):
+        resolve(asked(tasks=[]))
+
+
+@pytest.mark.parametrize("given", ["command:", "command: ", "command:''", "mine=command:"])
+def test_an_agent_without_a_command_is_refused_as_a_suite_would_write_it(given):
+    with pytest.raises(UsageError, match=r"the command is empty; as in: command:python agent\.py"):
+        resolve(asked(agents=[given]))
+
+
 def test_an_equals_sign_in_a_command_names_nothing():
     (agent,) = resolve(asked(agents=["command:env A=b true"])).agents
     assert agent.command == ("env", "A=b", "true")
