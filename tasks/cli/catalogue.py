@@ -175,7 +175,22 @@ def create(
             "--criterion", answer.pairs(f"Criteria, such as {known_criteria()[0]}=0.7", criterion)
         ),
     }
-    _save(Task.from_dict(definition, source="create"), output, force=force)
+    task = Task.from_dict(definition, source="create")
+    _refuse_unmeasurable(task)
+    _save(task, output, force=force)
+
+
+def _refuse_unmeasurable(task: Task) -> None:
+    """Refuse criteria that the task's data are never measured by, as a run would.
+
+    Real data are left to the run: the packages that bring them need not be here yet.
+    """
+    from tasks import grading
+    from tasks.instance import Seed
+    from tasks.prepared import prepare
+
+    if task.criteria and task.family is not None and task.family.tier != "K":
+        grading.check_measurable(task, prepare(task, Seed.practice(task.id)).hidden)
 
 
 def _save(task: Task, output: Path | None, *, force: bool) -> None:

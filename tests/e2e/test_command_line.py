@@ -172,6 +172,16 @@ def test_create_refuses_an_unknown_criterion_and_keeps_an_existing_file(cli, tmp
     assert cli("create", "--id", "mine", "-o", file, "--criterion", "x").status == 2
 
 
+def test_create_refuses_a_criterion_that_the_data_are_never_measured_by(cli, tmp_path):
+    file = tmp_path / "mine.json"
+    of_values = ("create", "--id", "mine", "--type", "regression", "-o", file)
+    wrong = cli(*of_values, "--criterion", "min_accuracy=0.5")
+    assert wrong.status == 4
+    assert one_line(wrong, "evaluation_criteria.min_accuracy needs labels", "ask for values")
+    assert not file.exists()
+    assert cli(*of_values, "--criterion", "min_r2=0.5").status == 0
+
+
 def test_create_asks_on_a_terminal(tmp_path):
     """A real terminal: a wrong answer is asked again, an empty one takes the default."""
     answers = ["asked_for", "deep", "regression", "", "", "", "", "dataset_type=regression", ""]
