@@ -309,12 +309,13 @@ def show_difference(
     json_: Json = False,
 ) -> None:
     """Plan what a change costs: results that stay, are graded again, are run again."""
-    from tasks.suite import asked_again, load_suite, resolve
-    from tasks.suite.difference import UNDONE, difference
+    from tasks.suite import asked_again, differences, load_suite, resolve
+    from tasks.suite.difference import difference
 
     folder = find_suite(suite, out)
     asked = asked_again(folder) if against is None else load_suite(against)
-    found = difference(folder, resolve(asked))
+    plan = resolve(asked)
+    found = difference(folder, plan)
     if json_:
         console.out_json({"suite": folder.id, **found.as_dict()})
         return
@@ -332,8 +333,11 @@ def show_difference(
         today = " --current" if any("the criteria" in cell.why for cell in found.cells) else ""
         console.out(f"next: aexp regrade {place}{today}")
     if counts["rerun"]:
-        changed = any(cell.verdict == "rerun" and cell.why != UNDONE for cell in found.cells)
-        further = " --as-new" if changed else ""
+        changed = bool(differences(folder, plan))
+        if against is not None and changed:
+            console.out(f"next: aexp suite run {shlex.quote(str(against))}{elsewhere(folder)}")
+            return
+        further = " --as-new" if changed else ""  # `resume` takes no suite that was changed
         console.out(f"next: aexp suite resume {folder.id}{elsewhere(folder)}{further}")
 
 

@@ -55,7 +55,10 @@ def share(part: int, whole: int) -> float | None:
 
 def states_line(counts: "Counts") -> str:
     """Return the counts in a line."""
-    words = [f"{n} {state}" for state, n in counts.states.items() if n]
+    states = dict(counts.states)
+    states["failed"] = states.get("failed", 0) - counts.cancelled
+    words = [f"{n} {state}" for state, n in states.items() if n]
+    words += [f"{counts.cancelled} cancelled"] if counts.cancelled else []
     return f"{counts.over} of {counts.total} over: {', '.join(words)}"
 
 
@@ -64,14 +67,15 @@ def named(store: Path) -> str:
     return "" if store == RUNS.absolute() else shlex.quote(os.path.relpath(store))
 
 
-def rates_line(counts: "Counts", store: Path) -> str:
-    """Return the three rates in a line."""
+def rates_line(counts: "Counts", folder: Path) -> str:
+    """Return the three rates in a line; `failed` is the word for those that ended badly."""
     words = [
-        f"{name} {n}" + (f" ({n / counts.over:.0%})" if counts.over else "")
+        f"{'not passed' if name == 'failed' else name} {n}"
+        + (f" ({n / counts.over:.0%})" if counts.over else "")
         for name, n in rates(counts).items()
     ]
     if counts.score is not None:  # no interval here: trials of a task depend on each other
-        interval = f"aexp leaderboard {named(store)}".rstrip()
+        interval = f"aexp leaderboard {shlex.quote(os.path.relpath(folder))}"
         words.append(f"score so far {counts.score:.3f} (its interval: {interval})")
     return ", ".join(words)
 
@@ -82,26 +86,27 @@ def spent_line(counts: "Counts") -> str:
 
 
 def reasons_line(reasons: Mapping[str, int]) -> str:
-    """Return why trials failed, the commonest first."""
-    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    """Return why trials failed, the commonest first; one that was cancelled has not."""
+    failed = {reason: n for reason, n in reasons.items() if reason != "cancelled"}
+    ordered = sorted(failed.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{n} {reason}" for reason, n in ordered)
 
 
 class Watch:
     """Live progress on stderr: a table on a terminal, lines elsewhere."""
 
-    def __init__(self, product: "Product", limit_s: float, *, store: Path, quiet: bool) -> None:
+    def __init__(self, product: "Product", limit_s: float, *, folder: Path, quiet: bool) -> None:
         """Take what is to be shown.
 
         Args:
             product: The suite's.
             limit_s: Time limit of a trial.
-            store: The folder that holds the suite.
+            folder: The suite's.
             quiet: Show nothing.
         """
         self.product = product
         self.limit_s = limit_s
-        self.store = store
+        self.folder = folder
         self.quiet = quiet
         self.begun = time.monotonic()
         self.before = -1
@@ -149,6 +154,9 @@ class Watch:
 
     def _eta(self, progress: "Progress") -> str:
         counts = progress.counts
+        if progress.stopping:
+            left_s = _of_running(progress)
+            return f"; about {duration(left_s)} left" if left_s > 0 else ""
         done, left = counts.over - self.before, counts.total - counts.over
         if done < 1 or not left:
             return ""
@@ -167,10 +175,10 @@ class Watch:
             table.add_row(str(n), cell.task, Text(cell.agent), state, duration(left))
         lines = [
             states_line(progress.counts) + self._eta(progress),
-            rates_line(progress.counts, self.store),
+            rates_line(progress.counts, self.folder),
         ]
-        if progress.counts.reasons:
-            lines.append(reasons_line(progress.counts.reasons))
+        if why := reasons_line(progress.counts.reasons):
+            lines.append(why)
         if progress.counts.tokens:
             lines.append(spent_line(progress.counts))
         if progress.look:
@@ -179,6 +187,12 @@ class Watch:
             why = f"stopping, {progress.stopping}: no more trials are started"
             lines.append(progress.pause or why)
         return Group(table, *(Text(line) for line in lines))
+
+
+def _of_running(progress: "Progress") -> float:
+    """Return the seconds until the running trials are over, if they take as long as others did."""
+    mean, now = progress.counts.seconds or 0.0, time.time()
+    return max((mean - (now - started) for _, started in progress.running.values()), default=0.0)
 
 
 def duration(seconds: float) -> str:

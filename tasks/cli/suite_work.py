@@ -172,7 +172,7 @@ def work(folder: "SuiteFolder", how: How, *, again: str | None = None) -> None:
         limits, product = Limits(**said["limits"]), folder.product(said)
         feed = tracking.feed(asked.trackers, folder.root.parent)
         executor, parts = _executor(how, limits)
-        view = Watch(product, limits.time_s, store=folder.root.parent, quiet=how.json_)
+        view = Watch(product, limits.time_s, folder=folder.root, quiet=how.json_)
         with view as watch:
             suite = SuiteRun(
                 folder,
@@ -251,7 +251,7 @@ def show(folder: "SuiteFolder", store: "Store", *, json_: bool) -> None:
     counts = store.counts(folder.id)
     running = store.running(folder.id)
     alive, dead = store.runners(folder.id)
-    waits = counts.over < counts.total or "cancelled" in counts.reasons
+    waits = counts.over < counts.total
     stopped = folder.why_stopped() if waits and not (alive or dead) else None
     looks = folder.looks()
     if json_:
@@ -261,9 +261,9 @@ def show(folder: "SuiteFolder", store: "Store", *, json_: bool) -> None:
         return
     console.out(f"{folder.id}")
     console.out(states_line(counts))
-    console.out(rates_line(counts, folder.root.parent))
-    if counts.reasons:
-        console.out(f"why: {reasons_line(counts.reasons)}")
+    console.out(rates_line(counts, folder.root))
+    if why := reasons_line(counts.reasons):
+        console.out(f"why failed: {why}")
     if counts.tokens:
         console.out(spent_line(counts))
     if looks:

@@ -59,14 +59,19 @@ class Counts:
         return self.reasons.get("infrastructure", 0)
 
     @property
+    def cancelled(self) -> int:
+        """Trials that somebody stopped, which `resume` runs again."""
+        return self.reasons.get("cancelled", 0)
+
+    @property
     def over(self) -> int:
-        """Trials that have ended, one way or another."""
-        return self.states.get("done", 0) + self.states.get("failed", 0)
+        """Trials that have come to something; what was cancelled is still to be run."""
+        return self.states.get("done", 0) + self.states.get("failed", 0) - self.cancelled
 
     @property
     def failed(self) -> int:
         """Trials whose agent did not pass."""
-        return self.over - self.passed - self.infrastructure - self.reasons.get("cancelled", 0)
+        return self.over - self.passed - self.infrastructure
 
 
 class Store:

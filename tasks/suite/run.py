@@ -146,7 +146,7 @@ class SuiteRun:
             self.executor.shutdown(now=True)
             self.store.discharge(self.owner)
         counts = self.store.counts(self.folder.id)
-        if self.why_stopped and (counts.over < counts.total or counts.reasons.get("cancelled")):
+        if self.why_stopped and counts.over < counts.total:
             self.folder.append("stopped", why=self.why_stopped)
         return counts
 

@@ -208,12 +208,12 @@ def test_the_commands_that_are_named_find_a_suite_outside_of_the_usual_store(
     done = cli(*command.split()).out
     assert "2 of 2 over" in done
     ranking = done.partition("its interval: aexp ")[2].partition(")")[0]
-    assert ranking == "leaderboard out"
+    assert ranking == f"leaderboard {suite_folder(out).relative_to(tmp_path)}"
     assert cli(*ranking.split()).status == 0
     usual = [str(tmp_path / "runs") if word == str(out) else word for word in arguments]
     ended = cli(*usual, "--max-time", "0").out
     assert "`aexp suite resume` goes on" in ended
-    assert "(its interval: aexp leaderboard)" in cli("suite", "resume").out
+    assert "(its interval: aexp leaderboard runs/" in cli("suite", "resume").out
 
 
 def test_a_plan_of_one_agent_has_no_agents(cli, arguments):
@@ -464,6 +464,11 @@ def test_interrupting_twice_ends_running_trials_which_resume_runs_again(cli, arg
     printed, said = runner.communicate(timeout=60)
     assert runner.returncode == 130, said
     assert json.loads(printed)["reasons"] == {"cancelled": 2}
+    status = cli("suite", "status", "--out", out)
+    assert "0 of 2 over: 2 cancelled\n" in status.out
+    assert "passed 0, not passed 0, infrastructure 0\n" in status.out
+    assert "why failed" not in status.out
+    assert "nobody runs it; `aexp suite resume" in status.out
     assert json.loads(cli("suite", "status", "--out", out, "--json").out)["running"] == []
 
 
@@ -617,6 +622,26 @@ def test_more_repeats_and_more_agents_are_run_beside_what_is_there(diff, from_fi
     assert cells["a", "reuse"] == (2, "")
     assert cells["a", "rerun"] == (3, "no result yet")
     assert cells["c", "rerun"] == (5, "a new agent")
+
+
+def test_the_command_that_is_named_for_more_repeats_is_one_that_works(cli, from_file, out):
+    from_file.write_text(from_file.read_text().replace("repeats: 2", "repeats: 3"))
+    shown = cli("suite", "diff", "--out", out).out
+    command = shown.partition("next: aexp ")[2].split()
+    again = cli(*command)
+    assert again.status == 0, again.err
+    assert "6 of 6 over" in again.out
+
+
+def test_of_another_file_the_command_that_is_named_runs_that_file(cli, from_file, out, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(from_file.read_text().replace("repeats: 2", "repeats: 1\nname: other"))
+    other.write_text(other.read_text() + "- c=command:true\n")
+    shown = cli("suite", "diff", "--out", out, "--with", other).out
+    again = cli(*shown.partition("next: aexp ")[2].split())
+    assert again.status == 0, again.err
+    assert "_other_" in again.out
+    assert "3 of 3 over" in again.out
 
 
 def test_another_grader_grades_all_again(diff, from_file, out):
