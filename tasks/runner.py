@@ -1,7 +1,8 @@
 """TaskRunner: one trial, from a task to a report."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tasks
 from tasks import agents, grading
 from tasks.agents import AgentSpec
-from tasks.errors import InfrastructureError
+from tasks.errors import InfrastructureError, MissingPart
 from tasks.feedback import Feedback
 from tasks.grading import Evaluation
 from tasks.hops import Hops
@@ -167,7 +168,8 @@ class TaskRunner:
             desk,
         )
         try:
-            return hops.run()
+            with _given_up(workspace) if folder is None else nullcontext():
+                return hops.run()
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             message = f"{workspace.root}: {error.strerror or error}{where}"
@@ -194,6 +196,19 @@ class TaskRunner:
     def validator_of(self, task: Task) -> TaskValidator:
         """Return the validator given, or the one that fits the task's type."""
         return self.validator or validator_for(task)
+
+
+@contextmanager
+def _given_up(workspace: Workspace) -> Iterator[None]:
+    """Leave word of a trial that ends without a report; a suite leaves its own."""
+    try:
+        yield
+    except Exception as error:
+        from tasks.store.states import GIVEN_UP  # the rare end of a trial
+
+        reason = "a part is missing" if isinstance(error, MissingPart) else "infrastructure"
+        workspace.append_event(GIVEN_UP, reason=reason, detail=str(error))
+        raise
 
 
 def _agent(command: Sequence[str] | AgentSpec | None) -> AgentSpec:

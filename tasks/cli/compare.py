@@ -113,8 +113,7 @@ def _notes(board: "Board", trials: "Trials", medals: Mapping[str, object]) -> It
         if row.infrastructure:
             left_out = _counted(row.infrastructure)
             yield f"{row.agent}, nobody's result, left out: {left_out}"
-        if row.unfinished:
-            yield f"{row.agent}: {row.unfinished} not finished"
+        yield from (f"{row.agent}: {words}" for words in _without_result(row))
         for line in _regime(row):
             yield f"{row.agent}: {line}"
     if board.common_tasks < board.all_tasks:
@@ -129,6 +128,12 @@ def _notes(board: "Board", trials: "Trials", medals: Mapping[str, object]) -> It
     for agent, numbers in medals.items():
         yield f"MLE-bench's numbers of {agent}: {numbers}"
     yield f"score: failed trials count 0; [95 % interval]; {LEGEND}"
+
+
+def _without_result(row: "Row | Side") -> list[str]:
+    """Say how many trials are left out that were nobody's fault."""
+    words = [f"{row.cancelled} cancelled, left out"] if row.cancelled else []
+    return words + ([f"{row.unfinished} not finished: no report yet"] if row.unfinished else [])
 
 
 def _regime(row: "Row") -> Iterator[str]:
@@ -272,7 +277,7 @@ def _print_side(name: str, side: "Side") -> None:
     words = [f"completed {interval(side.completed)}", f"passed {interval(side.passed)}"]
     words += [f"failed: {_counted(side.failed)}"] if side.failed else []
     words += [f"left out: {_counted(side.infrastructure)}"] if side.infrastructure else []
-    words += [f"{side.unfinished} not finished"] if side.unfinished else []
+    words += _without_result(side)
     words += [f"{side.practice} for practice, left out"] if side.practice else []
     if told := sum(side.feedback.values()) - side.feedback.get("none", 0):
         words.append(f"{told} with --feedback validation")

@@ -33,6 +33,8 @@ class Row:
     failed: Mapping[str, int]
     infrastructure: Mapping[str, int]
     unfinished: int
+    cancelled: int = 0
+    """Trials that somebody stopped, left out."""
     practice: int = 0
     """Trials with `--feedback score`, left out."""
     feedback: Mapping[str, int] = field(default_factory=dict)
@@ -139,6 +141,7 @@ def _row(
             Counter(o.reason for o in records if o.kind == "infrastructure").most_common()
         ),
         unfinished=kinds["unfinished"],
+        cancelled=kinds["cancelled"],
         practice=kinds["practice"],
         feedback=dict(Counter(one.feedback for one in counted)),
         queries=sum(one.queries for one in counted),

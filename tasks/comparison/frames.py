@@ -28,7 +28,7 @@ TRIALS: Schema = {
     "current": bool,  # False where a later attempt stands for it
     "instance": str,  # the commitment; equal for two trials that met the same instance
     "sealed": bool,
-    "kind": str,  # completed, failed, practice, infrastructure, unfinished
+    "kind": str,  # completed, failed, practice, infrastructure, cancelled, unfinished
     "reason": str,
     "success": bool,
     "overall_score": float,

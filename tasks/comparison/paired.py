@@ -48,6 +48,8 @@ class Side:
     unfinished: int
     without_partner: int
     """Results that the other side has no counterpart of; in the rates, in no difference."""
+    cancelled: int = 0
+    """Trials that somebody stopped, left out."""
     practice: int = 0
     """Trials with `--feedback score`, left out."""
     feedback: Mapping[str, int] = field(default_factory=dict)
@@ -245,6 +247,7 @@ def _side(records: Sequence[Record], label: str, pairs: Sequence[Pair], place: i
         failed=_reasons(records, "failed"),
         infrastructure=_reasons(records, "infrastructure"),
         unfinished=kinds["unfinished"],
+        cancelled=kinds["cancelled"],
         practice=kinds["practice"],
         feedback=dict(Counter(one.feedback for one in records if one.counts)),
         without_partner=n - len({pair[place].folder for pair in pairs}) if pairs else 0,

@@ -12,10 +12,11 @@ from tasks.errors import UnknownName
 from tasks.measures import MEASURES, canonical
 from tasks.spec import TASK_TYPES
 
-Kind = Literal["completed", "failed", "practice", "infrastructure", "unfinished"]
+Kind = Literal["completed", "failed", "practice", "infrastructure", "cancelled", "unfinished"]
 """`completed`: left something that could be graded; `failed`: did not, and that is the agent's own
 doing; `practice`: was told its score on the graded rows, which counts nowhere; `infrastructure`:
-nobody's result (our fault, or stopped by somebody); `unfinished`: has no report yet."""
+nobody's result, our fault; `cancelled`: likewise, stopped by somebody; `unfinished`: has no report
+yet."""
 
 NOT_A_RESULT = frozenset({"infrastructure", "cancelled"})
 """Endings that say nothing of the agent."""
@@ -25,7 +26,7 @@ REPORT_FILE = "report.json"
 EVENTS_FILE = "events.jsonl"
 PLAN_FILE = "suite.json"
 GIVEN_UP = "given up"
-"""The event of an attempt that a suite gave up, the machine's fault."""
+"""The event of an attempt that was given up, which is not the agent's doing."""
 DEEPEST = 6
 """Folders below the one given in which trials are looked for."""
 BROKEN = (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError)
@@ -172,7 +173,7 @@ def record_of(folder: Path) -> Record:
 
 def _without_report(folder: Path, kind: Kind, reason: str) -> Record:
     if kind == "unfinished" and (fault := _given_up(folder)):
-        kind, reason = "infrastructure", fault
+        kind, reason = _nobodys(fault), fault
     try:
         asked = _asked(folder, json.loads((folder / TRIAL_FILE).read_bytes()))
     except BROKEN:
@@ -180,8 +181,12 @@ def _without_report(folder: Path, kind: Kind, reason: str) -> Record:
     return Record(folder=folder, trial=folder.name, kind=kind, reason=reason, **asked)
 
 
+def _nobodys(reason: str) -> Kind:
+    return "cancelled" if reason == "cancelled" else "infrastructure"
+
+
 def _given_up(folder: Path) -> str | None:
-    """Return why a suite gave the attempt up, if it did."""
+    """Return why the attempt was given up, if it was."""
     try:
         lines = (folder / EVENTS_FILE).read_bytes().splitlines()
         last = json.loads(lines[-1])
@@ -216,7 +221,7 @@ def _graded(folder: Path, report: Mapping[str, Any]) -> Record:
     evaluation = report.get("evaluation") or {}
     kind, reason = _ending(outcome["reason"], evaluation, report.get("grader_error"))
     told = report.get("feedback") or {"mode": "none"}
-    if told["mode"] == "score" and kind != "infrastructure":
+    if told["mode"] == "score" and kind not in {"infrastructure", "cancelled"}:
         kind, reason = "practice", PRACTICE
     good = kind == "completed"
     return Record(
@@ -272,7 +277,7 @@ def _ending(
 ) -> tuple[Kind, str]:
     """Return whose doing the ending is, and its name."""
     if reason in NOT_A_RESULT:
-        return "infrastructure", reason
+        return _nobodys(reason), reason
     if grader_error is not None or not evaluation:
         return "infrastructure", "grader error"
     integrity = evaluation.get("integrity", {})

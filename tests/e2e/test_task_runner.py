@@ -8,6 +8,8 @@ import stat
 import pytest
 
 from tasks import Task, TaskRunner, registry
+from tasks.comparison.board import leaderboard
+from tasks.comparison.records import read
 from tasks.errors import InfrastructureError, InvalidInput, MissingPart, UnknownName, UsageError
 from tasks.instance import Seed
 from tasks.outcome import Limits
@@ -490,6 +492,28 @@ def test_the_hashes_of_public_files_are_those_before_the_agent_could_touch_them(
 def test_a_place_that_cannot_be_written_is_named(task, agent):
     with pytest.raises(InfrastructureError, match="/proc/runs"):
         TaskRunner("/proc/runs").run_task(task, command(agent()))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (InfrastructureError("the daemon says no"), "infrastructure"),
+        (MissingPart("no engine"), "a part is missing"),
+    ],
+)
+def test_a_trial_that_the_machine_refuses_is_left_out_with_its_reason(
+    runner, task, agent, monkeypatch, refusal
+):
+    error, reason = refusal
+
+    def refuse(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(type(runner.runtime), "run", refuse)
+    with pytest.raises(type(error), match=str(error)):
+        runner.run_task(task, command(agent()))
+    (row,) = leaderboard(read([runner.work_dir]).records).rows
+    assert (row.n, row.unfinished, dict(row.infrastructure)) == (0, 0, {reason: 1})
 
 
 def test_limits_on_output_are_kept(tmp_path, task, agent):

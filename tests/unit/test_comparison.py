@@ -75,7 +75,7 @@ def test_a_folder_without_trials_and_one_that_is_not_there_are_named(tmp_path):
         ("invalid submission", "failed", "invalid submission"),
         ("grader error", "infrastructure", "grader error"),
         ("infrastructure", "infrastructure", "infrastructure"),
-        ("cancelled", "infrastructure", "cancelled"),
+        ("cancelled", "cancelled", "cancelled"),
         ("never started", "failed", "never started"),
         ("unfinished", "unfinished", "no report yet"),
     ],
@@ -307,6 +307,13 @@ def test_the_leaderboard_names_who_is_known_to_beat_whom(trials):
 def test_equals_share_a_place_however_their_means_are_ordered(trials):
     board = leaderboard(read([trials(gap=0.0, agents=("x", "y", "z"))]).records)
     assert all(not row.beats for row in board.rows)
+
+
+def test_what_somebody_stopped_is_counted_apart_and_is_no_infrastructure_fault(tmp_path):
+    write_trial(tmp_path, "a", task="t0", skill=0.9)
+    write_trial(tmp_path, "a", task="t1", ending="cancelled")
+    (row,) = leaderboard(read([tmp_path]).records).rows
+    assert (row.n, row.cancelled, dict(row.infrastructure)) == (1, 1, {})
 
 
 def test_a_row_holds_three_rates_and_failures_count_zero(tmp_path):
