@@ -151,7 +151,8 @@ def load(name: str, agents_dir: Path | None = None) -> AgentSpec:
     root = agents_dir or SHIPPED
     entries = _entries_below(root)
     if name not in entries:
-        raise UnknownName(f"no agent {name!r} in {root}{suggestion(name, entries.keys() - {HOLDER})}")
+        known = entries.keys() - {HOLDER}
+        raise UnknownName(f"no agent {name!r} in {root}{suggestion(name, known)}")
     config, entry = entries[name]
     where = f"{config}: {name}"
     unknown = sorted(map(str, entry.keys() - _KEYS))
