@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import select
 import signal
 from time import monotonic, sleep
 
 from tasks.runtimes import procfs
 from tasks.runtimes.cgroups import Group
+from tasks.runtimes.spawn import make_ready, offer_to_the_kernel
 from tasks.runtimes.supervisor import SETTLING_S, Supervisor, hurry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from tasks.runtimes.request import Box, Request
 
 _CLONE_NEWNS = 0x20000
@@ -81,8 +85,7 @@ class BoxSupervisor(Supervisor):
         self.argv = [self.box["bwrap"], "--args", str(words), "--", *command]
         os.set_inheritable(self.tells, True)
         try:
-            if failure := super().start():  # of the walls; bubblewrap tells of the command's
-                raise OSError(failure)
+            self.main = self.spawn()
         finally:
             os.set_inheritable(self.tells, False)
             for handle in (words, *given.values()):
@@ -110,19 +113,42 @@ class BoxSupervisor(Supervisor):
             words += ["--setenv", name, value]
         return words
 
-    def execute(self) -> None:
-        """Become bubblewrap; what fails is ours, so that the path is told as well."""
+    def spawn(self) -> int:
+        """Start bubblewrap from a fork, which puts up the walls around itself first.
+
+        Raises:
+            OSError: They cannot be put up; of the command's own failure bubblewrap tells.
+        """
+        told, tells = os.pipe()  # closed by exec: an end of file means that it started
+        child = os.fork()
+        if child == 0:
+            self._become(tells)
+        os.close(tells)
+        failure = os.read(told, _STATUS_BYTES).decode(errors="replace")
+        os.close(told)
+        if failure:
+            raise OSError(failure)
+        offer_to_the_kernel(child)
+        return child
+
+    def _become(self, tells: int) -> NoReturn:
         try:
+            os.setsid()
             self._become_bubblewrap()
-        except OSError as error:
-            where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-            raise OSError(error.errno, f"{where}{error.strerror}") from error
+        except (OSError, ValueError) as error:
+            words = error.strerror if isinstance(error, OSError) else error
+            where = ""
+            if isinstance(error, OSError) and error.filename:
+                where = f"{os.fsdecode(error.filename)}: "
+            message = f"cannot start {self.request['command'][0]!r}: {where}{words}"
+            os.write(tells, message.encode(errors="replace")[:_STATUS_BYTES])
+        finally:
+            os._exit(127)
 
     def _become_bubblewrap(self) -> None:
         """Take place within the group, and as the user without rights."""
-        import resource
-
         box = self.box
+        make_ready(self.request["disk_bytes"])
         if box["stage"]:
             _stage(self.libc, os.fsencode(box["stage"]), self.binds)
         self.group.join()
@@ -130,7 +156,7 @@ class BoxSupervisor(Supervisor):
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-            self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # undone by the change
+        self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # undone by another user
         if box["pids"] is not None and "pids" not in self.group.folders:
             resource.setrlimit(resource.RLIMIT_NPROC, (box["pids"], box["pids"]))
         os.chdir("/")

@@ -19,7 +19,7 @@ from functools import partial
 from tasks.runtimes import (
     boxed,  # noqa: F401 - likewise
     serve,
-    supervisor,
+    spawn,
 )
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def main(clone: int) -> None:
     gc.freeze()  # a collection would touch, and so copy, every page of what is forked
     link = socket.socket(fileno=os.dup(0))
     libc = ctypes.CDLL(None, use_errno=True)
-    for name in supervisor.IGNORED:
+    for name in spawn.IGNORED:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     while True:
         message, ancillary, _, _ = link.recvmsg(64, socket.CMSG_SPACE(8))

@@ -14,7 +14,8 @@ import select
 import signal
 
 from tasks.runtimes.request import received
-from tasks.runtimes.supervisor import IGNORED, Supervisor, handle, hurry, own_limits
+from tasks.runtimes.spawn import IGNORED
+from tasks.runtimes.supervisor import Supervisor, hurry, own_limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def main(await_more: Callable[[], None] | None = None) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     hurry(0)
-    handle(IGNORED, signal.SIG_IGN)
+    for name in IGNORED:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     harness = os.getppid()
     while True:
         supervisor = _made(received(), libc)

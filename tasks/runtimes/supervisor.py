@@ -16,11 +16,11 @@ from time import monotonic, process_time
 from tasks.runtimes import procfs
 from tasks.runtimes.growth import Growth
 from tasks.runtimes.request import as_json
+from tasks.runtimes.spawn import places, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import NoReturn
+    from collections.abc import Callable
 
     from tasks.runtimes.request import Request
 
@@ -40,12 +40,8 @@ REAP = 1000
 FLOOD_TURNS = 3
 """After so many full turns on end the kernel is told to bury them, uncounted, and all is ended."""
 
-IGNORED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM")
-"""What an agent of the same user may send by mistake; after SIGKILL, the harness takes over."""
-
 _FINAL_WALK_S = 5.0
 _TURNS = 40
-_PR_SET_PDEATHSIG = 1
 
 
 class Supervisor:
@@ -147,45 +143,28 @@ class Supervisor:
 
     def start(self) -> str:
         """Start the command in a session of its own; return why that failed, or nothing."""
-        told, tells = os.pipe()  # closed by exec: an end of file means that it started
-        self.main = os.fork()
-        if self.main == 0:
-            self._become(tells)
-        os.close(tells)
-        failure = os.read(told, 4096).decode(errors="replace")
-        os.close(told)
-        return failure
-
-    def _become(self, tells: int) -> NoReturn:
-        import resource
-
-        command, limit = self.request["command"], self.request["disk_bytes"]
+        command = self.request["command"]
         try:
-            os.setsid()
-            self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            null = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(null, 0)
-            os.dup2(1, 2)
-            _offer_to_the_kernel()
-            handle(("SIGPIPE", "SIGXFSZ", *IGNORED), signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-            size = limit if hard == resource.RLIM_INFINITY else min(hard, limit)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-            self.execute()
+            self.main = self.spawn()
         except (OSError, ValueError, IndexError) as error:
             words = error.strerror if isinstance(error, OSError) else error
-            message = f"cannot start {command[0] if command else ''!r}: {words}"
-            os.write(tells, message.encode(errors="replace")[:4096])
-        finally:
-            os._exit(127)
+            return f"cannot start {command[0] if command else ''!r}: {words}"
+        return ""
 
-    def execute(self) -> None:
-        """Become the command; this is the child."""
-        command = self.request["command"]
+    def spawn(self) -> int:
+        """Start the command in its folder and return its number.
+
+        Raises:
+            OSError: It cannot be executed.
+            ValueError: There is a null byte in one of its words.
+            IndexError: It has no words.
+        """
+        command, env = self.request["command"], self.request["env"]
         os.chdir(self.request["cwd"])
-        os.execvpe(command[0], command, self.request["env"])  # noqa: S606 - no shell wanted
+        try:
+            return spawn(places(command[0], env), command, env, self.request["disk_bytes"])
+        finally:
+            os.chdir("/")
 
     def keep(self, deadline: float) -> None:
         """Watch the command until it has ended, or until the grace of its end is over."""
@@ -389,22 +368,6 @@ def own_limits() -> list[tuple[int, int]]:
         resource.getrlimit(kind)
         for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_AS)
     ]
-
-
-def handle(names: Iterable[str], handler: signal.Handlers) -> None:
-    """Let signals be ignored, or do what they do by default."""
-    for name in names:
-        signal.signal(getattr(signal, name), handler)
-
-
-def _offer_to_the_kernel() -> None:
-    """Let this process and its children die before others where the machine has no memory left."""
-    try:
-        handle = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        os.write(handle, b"500")
-        os.close(handle)
-    except OSError:  # only root may, since nobody may look into a supervisor
-        return
 
 
 def hurry(pid: int) -> None:
