@@ -4,15 +4,18 @@ import errno
 import json
 import math
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
 from tasks.errors import InvalidTask, brief, word
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MAX_FILE_BYTES = 2**20
 MAX_DEPTH = 50
@@ -124,6 +127,11 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def json_fields(record: "DataclassInstance") -> dict[str, Any]:
+    """Return a dataclass of plain values as a JSON object; `asdict` would copy each of them."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
 def pretty_json(payload: Any, fallback: Callable[[Any], Any] = str) -> str:
     """Return JSON for people, ending in a newline; `fallback` turns what JSON does not know."""
     try:
@@ -158,14 +166,19 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
 
 
 def _replace(path: Path, text: str, *, durable: bool) -> None:
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".aexp.", text=True)
+    aside = f"{path.parent}/.aexp.{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(aside, flags, 0o644)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
+        try:
+            content = memoryview(text.encode())
+            while content:
+                content = content[os.write(handle, content) :]
+            os.fchmod(handle, 0o644)  # whatever the umask
             if durable:
-                os.fsync(stream.fileno())
-        os.chmod(aside, 0o644)  # noqa: PTH101 - mkstemp's 0600 is not what people expect of a file
+                os.fsync(handle)
+        finally:
+            os.close(handle)
         os.replace(aside, path)  # noqa: PTH105
     except BaseException:
         Path(aside).unlink(missing_ok=True)

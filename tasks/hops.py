@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tasks import datasets, home, logged, trajectory
@@ -12,6 +12,7 @@ from tasks.agents import AgentSpec
 from tasks.collect import Collected, collect, promote
 from tasks.errors import GraderError
 from tasks.feedback import graded_side
+from tasks.files import json_fields
 from tasks.grading import Evaluation, Hidden, Outputs
 from tasks.logged import Logged
 from tasks.outcome import Limits, Outcome, isolation
@@ -101,10 +102,10 @@ class Hops:
             "task": ready.task.definition(),
             "agent": self.agent.recorded(),
             "runtime": self.runtime.name,
-            "limits": asdict(self.limits),
+            "limits": json_fields(self.limits),
             "sealed": ready.seed.sealed,
             "commitment": ready.commitment,
-            "feedback": asdict(self.runner.feedback),
+            "feedback": json_fields(self.runner.feedback),
             "versions": versions(),
             "started": time.time(),
             **self.stamp,
@@ -236,7 +237,7 @@ class Hops:
         grader_error: str | None,
     ) -> None:
         ready, workspace = self.ready, self.workspace
-        ended = asdict(outcome)
+        ended = json_fields(outcome)
         if not self.withheld:
             manifest = manifest_of(ready, evaluation)
             datasets.write_private(ready.instance, ready.seed, workspace.private, manifest)
@@ -253,7 +254,7 @@ class Hops:
             "trajectory": None if self.steps is None else self.steps.summary(),
             "feedback": self._told_of_score(),
             "marked": self.marked,
-            "collected": asdict(collected),
+            "collected": json_fields(collected),
             "tampered": self.tampered,
             "hashes": {"public": self.public, "outputs": datasets.digests(workspace.outputs)},
             "finished": time.time(),

@@ -10,9 +10,12 @@ from tasks.grading import durations, label_sets
 from tasks.grading.decide import APPROXIMATE, decide
 from tasks.grading.measures import (
     EXPECTED_COST,
+    Crossed,
     Estimate,
     estimate,
     hit_rate,
+    labels_of,
+    of_confusion,
     one_hot,
     top,
 )
@@ -84,6 +87,8 @@ class Marker:
         self._ceilings: dict[str, Estimate] = {}
         self._ceiling_ses: dict[str, float] = {}
         self._naive: dict[str, float] = {}
+        self._crossed: list[tuple[Prediction, Categorical, Crossed]] = []
+        """What was crossed last: of one prediction most measures take the same two matrices."""
 
     def mark(self, name: str, prediction: Prediction) -> Mark:
         """Mark a prediction by the canonical measure `name`."""
@@ -207,7 +212,21 @@ class Marker:
             return label_sets.estimate(name, prediction, target)
         if isinstance(target, Durations):
             return durations.concordance(prediction, target)
+        function = of_confusion(name, self._contract.costs)
+        if isinstance(target, Categorical) and function is not None:
+            return self._cross(prediction, target).estimate(function)
         return estimate(name, prediction, target, self._answers.scale, self._contract.costs)
+
+    def _cross(self, prediction: Prediction, target: Categorical) -> Crossed:
+        """Return the classes of a prediction against the true ones, once for all its measures."""
+        for said, true, crossed in self._crossed:
+            if said is prediction and true is target:
+                return crossed
+        labels = self._answers.labels
+        sure = target is self._realised and labels.min(initial=0) >= 0
+        crossed = Crossed(target.p, labels_of(prediction), labels if sure else None)
+        self._crossed = [(prediction, target, crossed), *self._crossed[:1]]
+        return crossed
 
 
 def _group_means(values: Floats, groups: Ints | None) -> Floats:

@@ -144,8 +144,8 @@ def estimate(
             for the expected cost.
     """
     if isinstance(target, Categorical):
-        if name == EXPECTED_COST:
-            return _by_confusion(partial(expected_cost, costs=costs))(prediction, target.p)
+        if (function := of_confusion(name, costs)) is not None:
+            return Crossed(target.p, labels_of(prediction)).estimate(function)
         return _CLASSES[name](prediction, target.p)
     return _VALUES[name](prediction, target, scale)
 
@@ -153,17 +153,43 @@ def estimate(
 # --- classes: functions of the confusion matrix ------------------------------------------------
 
 
-def _by_confusion(function: OfConfusion) -> Callable[[Prediction, Floats], Estimate]:
-    def measure(prediction: Prediction, weights: Floats) -> Estimate:
-        codes = labels_of(prediction)
-        value, gradient = function(confusion(weights, codes))
-        influence = np.zeros(len(codes))
-        for rows, columns in by_column(weights):
+class Crossed:
+    """Predicted classes against true ones, for all measures that their matrix determines."""
+
+    def __init__(self, weights: Floats, codes: Ints, labels: Ints | None = None) -> None:
+        """Cross them.
+
+        Args:
+            weights: (n, K) the law of the true classes.
+            codes: (n,) predicted classes.
+            labels: (n,) the true classes, where `weights` is sure of each.
+        """
+        self._weights, self._codes, self._labels = weights, codes, labels
+        self._matrix: Floats
+        if labels is None:
+            self._matrix = confusion(weights, codes)
+        else:
+            k = weights.shape[1]
+            counts = np.bincount(labels * k + codes, minlength=k * k)
+            self._matrix = counts.reshape(k, k).astype(np.float64)
+
+    def estimate(self, function: OfConfusion) -> Estimate:
+        """Return a function of the matrix, and how each row moves it."""
+        value, gradient = function(self._matrix)
+        if self._labels is not None:
+            return Estimate(value=value, influence=gradient[self._labels, self._codes])
+        influence = np.zeros(len(self._codes))
+        for rows, columns in by_column(self._weights):
             for column, moved in zip(columns, gradient, strict=True):
-                influence[rows] += column * moved[codes[rows]]
+                influence[rows] += column * moved[self._codes[rows]]
         return Estimate(value=value, influence=influence)
 
-    return measure
+
+def of_confusion(name: str, costs: Costs = ()) -> OfConfusion | None:
+    """Return what a measure makes of the confusion matrix; None where it takes more, or less."""
+    if name == EXPECTED_COST:
+        return partial(expected_cost, costs=costs)
+    return None if name == "accuracy" else OF_CONFUSION.get(name)
 
 
 def _accuracy(prediction: Prediction, weights: Floats) -> Estimate:
@@ -379,7 +405,6 @@ def _pinball(prediction: Prediction, target: Numbers, _: Floats | None) -> Estim
 
 
 _CLASSES: Mapping[str, Callable[[Prediction, Floats], Estimate]] = {
-    **{name: _by_confusion(function) for name, function in OF_CONFUSION.items()},
     "accuracy": _accuracy,
     "log_loss": _log_loss,
     "brier": _brier,

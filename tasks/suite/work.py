@@ -22,7 +22,7 @@ from tasks.prepared import manifest_of, prepare
 from tasks.runner import TaskRunner
 from tasks.runtimes.nursery import NURSERY
 from tasks.spec import Task
-from tasks.store.folders import Planned, SuiteFolder, append_event
+from tasks.store.folders import Planned, Product, SuiteFolder, append_event
 from tasks.store.states import GIVEN_UP, Row, given_up, read_attempt
 from tasks.suite.budget import Granted
 from tasks.suite.cache import Shared
@@ -75,19 +75,17 @@ class _Suite:
 
     folder: SuiteFolder
     plan: Plan
-
-    def task(self, name: str) -> Task:
-        return next(task for task in self.plan.tasks if task.id == name)
-
-    def agent(self, name: str) -> AgentSpec:
-        return next(agent for agent in self.plan.agents if agent.id == name)
+    product: Product
+    tasks: Mapping[str, Task]
+    agents: Mapping[str, AgentSpec]
 
 
 @lru_cache(maxsize=4)
 def _suite(folder: str) -> _Suite:
     opened = SuiteFolder(Path(folder))
     plan = reopened(opened)
-    return _Suite(opened, plan)
+    tasks = {task.id: task for task in plan.tasks}
+    return _Suite(opened, plan, plan.product, tasks, {agent.id: agent for agent in plan.agents})
 
 
 @lru_cache(maxsize=16)
@@ -106,7 +104,7 @@ def _runner(folder: str, gpus: tuple[str, ...]) -> TaskRunner:
 
 @lru_cache(maxsize=4)
 def _instance(folder: str, task: str, secret: bytes, sealed: bool) -> Shared:  # noqa: FBT001
-    ready = prepare(_suite(folder).task(task), Seed(secret=secret, sealed=sealed))
+    ready = prepare(_suite(folder).tasks[task], Seed(secret=secret, sealed=sealed))
     return Shared(task=ready.task, seed=ready.seed, instance=ready.instance)
 
 
@@ -120,7 +118,7 @@ def attempt(job: Job) -> Ended:
     place: Path | None = None
     try:
         suite = _suite(job.folder)
-        cell = suite.plan.product.cell(job.n)
+        cell = suite.product.cell(job.n)
         place = folder.attempt(cell, job.attempt)
         if place.exists():  # somebody else's, or our own of a life before
             return Ended(n=job.n, attempt=job.attempt, row=read_attempt(place))
@@ -146,7 +144,7 @@ def _run(suite: _Suite, cell: Planned, job: Job, place: Path) -> Ended:
     }
     if job.granted is not None:
         stamp["suite"]["granted"] = asdict(job.granted.amount)
-    agent = suite.agent(cell.agent)
+    agent = suite.agents[cell.agent]
     if job.place.cores:
         os.sched_setaffinity(0, job.place.cores)  # what is started from here is pinned likewise
     else:
