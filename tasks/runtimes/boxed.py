@@ -16,6 +16,7 @@ from time import monotonic, sleep
 
 from tasks.runtimes import procfs
 from tasks.runtimes.cgroups import Group
+from tasks.runtimes.loopback import LOOPBACK
 from tasks.runtimes.spawn import make_ready, offer_to_the_kernel
 from tasks.runtimes.supervisor import SETTLING_S, Supervisor, hurry
 
@@ -57,6 +58,8 @@ class BoxSupervisor(Supervisor):
         """Put up the walls, run the command within, and leave nothing of either."""
         try:
             self.group.make(self.box["memory_bytes"], self.box["cpus"], self.box["pids"])
+            if self.box["loopback"]:
+                LOOPBACK.make_ready(self.libc)
             if self.box["uid"] is not None:
                 _give(self.box["home"], self.box["uid"])
             return super().run()
@@ -151,6 +154,8 @@ class BoxSupervisor(Supervisor):
         make_ready(self.request["disk_bytes"])
         if box["stage"]:
             _stage(self.libc, os.fsencode(box["stage"]), self.binds)
+        if box["loopback"]:
+            LOOPBACK.enter(self.libc)
         self.group.join()
         if (uid := box["uid"]) is not None:
             os.setgroups([])

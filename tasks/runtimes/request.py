@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         stage: str | None
         """A folder below which `mounts` are put for one without our rights, if we are root."""
         mounts: list[tuple[str, str]]
+        loopback: bool
+        """Whether it gets our network of a loopback device alone, as only root may arrange."""
         uid: int | None
         """Whom it becomes first, if we are root."""
         home: str
