@@ -17,18 +17,14 @@ from time import monotonic, sleep
 from tasks.runtimes import procfs
 from tasks.runtimes.cgroups import Group
 from tasks.runtimes.loopback import LOOPBACK
-from tasks.runtimes.spawn import make_ready, offer_to_the_kernel
+from tasks.runtimes.spawn import spawn
+from tasks.runtimes.stand import Stand
 from tasks.runtimes.supervisor import SETTLING_S, Supervisor, hurry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from tasks.runtimes.request import Box, Request
 
-_CLONE_NEWNS = 0x20000
-_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 0x1000, 0x4000, 0x40000
-_PR_SET_PDEATHSIG = 1
 _BY_SIGNAL = 128
 _STATUS_BYTES = 4096
 _LOOK_S = 0.01
@@ -47,8 +43,6 @@ class BoxSupervisor(Supervisor):
         self.told, self.tells = os.pipe()
         os.set_blocking(self.told, False)
         self.news = b""
-        self.binds: list[tuple[bytes, bytes, bool]] = []
-        """What is staged: source, place, whether it is a folder."""
         self.argv: list[str] = []
         self.held = 0
         """A handle on the command itself, while bubblewrap is stopped."""
@@ -78,13 +72,8 @@ class BoxSupervisor(Supervisor):
         command = self.request["command"]
         if any("\0" in word for word in command):
             return f"cannot start {command[0]!r}: embedded null byte"
-        # All that can be made ready here is: what the child changes it has to copy first.
         given = self._files()
         words = _holding(b"\0".join(os.fsencode(word) for word in self._arguments(given)))
-        self.binds = [
-            (os.fsencode(source), os.fsencode(target), os.path.isdir(source))  # noqa: PTH112
-            for source, target in self.box["mounts"]
-        ]
         self.argv = [self.box["bwrap"], "--args", str(words), "--", *command]
         os.set_inheritable(self.tells, True)
         try:
@@ -117,55 +106,18 @@ class BoxSupervisor(Supervisor):
         return words
 
     def spawn(self) -> int:
-        """Start bubblewrap from a fork, which puts up the walls around itself first.
+        """Start bubblewrap, where and as whom the command is to run.
 
         Raises:
-            OSError: They cannot be put up; of the command's own failure bubblewrap tells.
+            OSError: It cannot be; of the command's own failure bubblewrap tells.
         """
-        told, tells = os.pipe()  # closed by exec: an end of file means that it started
-        child = os.fork()
-        if child == 0:
-            self._become(tells)
-        os.close(tells)
-        failure = os.read(told, _STATUS_BYTES).decode(errors="replace")
-        os.close(told)
-        if failure:
-            raise OSError(failure)
-        offer_to_the_kernel(child)
-        return child
-
-    def _become(self, tells: int) -> NoReturn:
-        try:
-            os.setsid()
-            self._become_bubblewrap()
-        except (OSError, ValueError) as error:
-            words = error.strerror if isinstance(error, OSError) else error
-            where = ""
-            if isinstance(error, OSError) and error.filename:
-                where = f"{os.fsdecode(error.filename)}: "
-            message = f"cannot start {self.request['command'][0]!r}: {where}{words}"
-            os.write(tells, message.encode(errors="replace")[:_STATUS_BYTES])
-        finally:
-            os._exit(127)
-
-    def _become_bubblewrap(self) -> None:
-        """Take place within the group, and as the user without rights."""
-        box = self.box
-        make_ready(self.request["disk_bytes"])
-        if box["stage"]:
-            _stage(self.libc, os.fsencode(box["stage"]), self.binds)
-        if box["loopback"]:
-            LOOPBACK.enter(self.libc)
-        self.group.join()
-        if (uid := box["uid"]) is not None:
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
-        self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # undone by another user
-        if box["pids"] is not None and "pids" not in self.group.folders:
-            resource.setrlimit(resource.RLIMIT_NPROC, (box["pids"], box["pids"]))
         os.chdir("/")
-        os.execve(box["bwrap"], self.argv, {})  # noqa: S606 - no shell wanted
+        with Stand(self.libc, self.box, self.group):
+            pid = spawn([self.box["bwrap"]], self.argv, {}, self.request["disk_bytes"])
+        pids = self.box["pids"]
+        if pids is not None and "pids" not in self.group.folders:
+            resource.prlimit(pid, resource.RLIMIT_NPROC, (pids, pids))
+        return pid
 
     def hear(self) -> None:
         """Take in what bubblewrap has said: the number of the first process, the exit code."""
@@ -293,29 +245,3 @@ def _give(folder: str, uid: int) -> None:
         os.chown(place, uid, uid, follow_symlinks=False)
         for name in (*folders, *files):
             os.chown(f"{place}/{name}", uid, uid, follow_symlinks=False)
-
-
-def _stage(libc: ctypes.CDLL, stage: bytes, binds: list[tuple[bytes, bytes, bool]]) -> None:
-    """Bind each folder or file to its place below `stage`, seen by this process alone.
-
-    This is done in the child: all that can be is found out before.
-    """
-    _done(libc.unshare(_CLONE_NEWNS), b"unshare")
-    _done(libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), b"mount /")
-    # Found before the stage hides what a link on the way may lead to.
-    handles = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source, _, _ in binds]
-    flags = _MS_NOSUID | _MS_NODEV
-    _done(libc.mount(b"tmpfs", stage, b"tmpfs", flags, b"mode=755,size=1m"), stage)
-    for handle, (_, target, folder) in zip(handles, binds, strict=True):
-        source = b"/proc/self/fd/%d" % handle
-        if folder:
-            os.mkdir(target)  # noqa: PTH102
-        else:
-            os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
-        _done(libc.mount(source, target, None, _MS_BIND | _MS_REC, None), target)
-
-
-def _done(status: int, what: bytes) -> None:
-    if status != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{os.fsdecode(what)}: {os.strerror(number)}")

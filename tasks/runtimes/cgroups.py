@@ -34,6 +34,7 @@ class Group:
 
     def __init__(self, parents: Mapping[str, str], name: str) -> None:
         self.folders = {controller: f"{parent}/{name}" for controller, parent in parents.items()}
+        self.homes: set[str] = set()
 
     def make(self, memory: int | None, cpus: float | None, pids: int | None) -> None:
         """Make it and set its limits; a controller without one is left out."""
@@ -49,11 +50,12 @@ class Group:
 
     def join(self) -> None:
         """Move this process, which has no threads, into it."""
-        for folder in {*self.folders.values()}:
-            # Version 1 moves a single thread at once, where for a process it waits 8 ms until no
-            # processor can be looking at its threads.
-            file = "tasks" if os.path.exists(f"{folder}/tasks") else "cgroup.procs"  # noqa: PTH110
-            _write(f"{folder}/{file}", "0")
+        self.homes = {home for controller in self.folders if (home := _home(controller))}
+        _move_to({*self.folders.values()})
+
+    def leave(self) -> None:
+        """Move this process back to the groups that it was in before it joined."""
+        _move_to(self.homes)
 
     def oom_kills(self) -> int:
         """Return how many processes the kernel killed for want of memory."""
@@ -69,6 +71,24 @@ class Group:
         """Remove it when it is empty; the last dead may take a moment to leave it."""
         left = [folder for folder in {*self.folders.values()} if not removed(folder)]
         return not left
+
+
+def _move_to(folders: Iterable[str]) -> None:
+    for folder in folders:
+        # Version 1 moves a single thread at once, where for a process it waits 8 ms until no
+        # processor can be looking at its threads.
+        file = "tasks" if os.path.exists(f"{folder}/tasks") else "cgroup.procs"  # noqa: PTH110
+        _write(f"{folder}/{file}", "0")
+
+
+_HOMES: dict[str, str] = {}
+
+
+def _home(controller: str) -> str:
+    """Return the group that this process was in at first; nobody else moves it."""
+    if controller not in _HOMES:
+        _HOMES[controller] = next(_candidates(controller, "/proc/self"), "")
+    return _HOMES[controller]
 
 
 def _settings(controller: str, value: float, folder: str) -> Iterator[tuple[str, str]]:

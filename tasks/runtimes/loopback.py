@@ -12,6 +12,10 @@ import ctypes
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _CLONE_NEWNET = 0x40000000
 _AF_INET, _DATAGRAM = 2, 2
 _SET_FLAGS = 0x8914
@@ -73,13 +77,26 @@ class Loopback:
         finally:
             os.close(outside)
 
-    def enter(self, libc: ctypes.CDLL) -> None:
-        """Take this process into it.
+    def enter(self, libc: ctypes.CDLL) -> Callable[[], None]:
+        """Take this process into it; return what takes it back.
 
         Raises:
             OSError: This process may not.
         """
-        _done(libc.setns(self._namespace, _CLONE_NEWNET), "the network namespace")
+        outside = os.open("/proc/self/ns/net", os.O_RDONLY)
+
+        def leave() -> None:
+            try:
+                _done(libc.setns(outside, _CLONE_NEWNET), "the network of before")
+            finally:
+                os.close(outside)
+
+        try:
+            _done(libc.setns(self._namespace, _CLONE_NEWNET), "the network namespace")
+        except OSError:
+            os.close(outside)
+            raise
+        return leave
 
     def close(self) -> None:
         """Forget it; the kernel clears it away when nobody is left in it."""

@@ -102,6 +102,18 @@ def test_version_1_is_joined_by_its_single_thread(machine):
     assert not (made / "cgroup.procs").read_text()
 
 
+def test_a_group_is_left_for_the_one_that_this_process_was_in(machine, monkeypatch):
+    files = {"pids/own": ["tasks"], "pids": ["pids.max", "tasks", "cgroup.procs"]}
+    _, place = machine(OLD, "", files)
+    (place / "pids" / "own").mkdir(parents=True)
+    monkeypatch.setitem(cgroups._HOMES, "pids", f"{place}/pids/own")
+    group = cgroups.Group({"pids": f"{place}/pids"}, "aexp-t")
+    group.make(None, None, 100)
+    group.join()
+    group.leave()
+    assert (place / "pids" / "own" / "tasks").read_text() == "0"
+
+
 def test_what_is_not_limited_has_no_group(machine):
     _, place = machine(OLD, "", {})
     group = cgroups.Group({"memory": f"{place}/memory", "pids": f"{place}/pids"}, "aexp-t")
