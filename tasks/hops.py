@@ -48,6 +48,8 @@ class Hops:
     stamp: Mapping[str, Any]
     desk: "Desk | None" = None
     """Where the agent asks what it scores, if it may."""
+    asked: str = ""
+    """What trial.json holds."""
     public: dict[str, str] = field(default_factory=dict)
     """Hashes of the public files, taken before the agent could touch them."""
     events: list[str] = field(default_factory=list)
@@ -68,7 +70,7 @@ class Hops:
         asked = self._create()
         with disk_wall.raised(self.workspace, self.limits):
             command = self._lay_out()
-            outcome = self._execute(command, asked)
+            outcome = self._execute(command)
             collected = collect(self.workspace, self.limits)
         self.marked = promote(self.workspace, collected)
         self._tell("collected", files=collected.files, refused=len(collected.refused))
@@ -110,7 +112,7 @@ class Hops:
             "started": time.time(),
             **self.stamp,
         }
-        self.workspace.write_json(self.workspace.trial_file, asked)
+        self.asked = self.workspace.write_json(self.workspace.trial_file, asked)
         if self.runner.feed is not None:
             self.runner.feed.start(self.workspace.root, asked)
         self._tell("created", task=ready.task.id, agent=self.agent.id)
@@ -133,7 +135,7 @@ class Hops:
         start = self.agent.start(home.seen(workspace, runtime.home) / "agent")
         return home.copy_named_files(start, workspace, runtime.home)
 
-    def _execute(self, command: Sequence[str], asked: Mapping[str, Any]) -> Outcome:
+    def _execute(self, command: Sequence[str]) -> Outcome:
         runtime = self.runtime
         env = home.environment(
             self.workspace,
@@ -161,7 +163,7 @@ class Hops:
         # Only now: a call that was under way when the agent died is booked as the door closes.
         summary = None if door is None else door.gateway.summary()
         self.model = summary if door is not None and door.models else None
-        self.tampered = self.workspace.reclaim(asked, self.events)
+        self.tampered = self.workspace.reclaim(self.asked, self.events)
         if summary is not None and not summary["intact"]:
             self.tampered.append(self.workspace.calls_file.name)
         if self.tampered:

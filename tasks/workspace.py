@@ -5,7 +5,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -122,9 +122,11 @@ class Workspace:
         """The spec's `/home/experiments`."""
         return self.home / "experiments"
 
-    def write_json(self, path: Path, payload: Any) -> None:
-        """Write a JSON file whole or not at all; only the report waits for the disk."""
-        write_text(path, pretty_json(payload), durable=path == self.report_file)
+    def write_json(self, path: Path, payload: Any) -> str:
+        """Write a JSON file whole or not at all, and return it; only the report is waited for."""
+        text = pretty_json(payload)
+        write_text(path, text, durable=path == self.report_file)
+        return text
 
     def append_event(self, kind: str, **fields: Any) -> str:
         """Append one line to `events.jsonl` and return it; a crash can tear only the last one."""
@@ -137,11 +139,15 @@ class Workspace:
             os.close(handle)
         return line
 
-    def reclaim(self, asked: Mapping[str, Any], events: Sequence[str]) -> list[str]:
+    def reclaim(self, asked: str, events: Sequence[str]) -> list[str]:
         """Make the folder ours again when the agent is dead; a plain process could write here.
 
         Whatever stands where our files go is moved aside, unopened; `trial.json` and
         `events.jsonl` are written again from memory.
+
+        Args:
+            asked: The text of `trial.json`.
+            events: The lines of `events.jsonl`.
 
         Returns:
             The names that were not as we had left them.
@@ -152,7 +158,7 @@ class Workspace:
             self.root.unlink(missing_ok=True)
             self.root.mkdir(parents=True)
         self.root.chmod(0o755)
-        ours = {self.trial_file: pretty_json(asked), self.events_file: "".join(events)}
+        ours = {self.trial_file: asked, self.events_file: "".join(events)}
         for path in (self.private, self.outputs, self.report_file, self.trajectory_file, *ours):
             text = ours.get(path)
             as_left = not os.path.lexists(path) if text is None else _holds(path, text)

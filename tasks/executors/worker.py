@@ -14,6 +14,8 @@ from tasks.executors.pool import HEADER
 
 WARM = 3
 """Calls after which all modules are there: collections need not look at them again."""
+SELDOM = 20_000, 20, 20
+"""New objects and rounds between collections: a call makes thousands, hardly any in a cycle."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -36,6 +38,7 @@ def main() -> None:
         if calls == WARM:
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*SELDOM)
 
 
 def _received(link: socket.socket, count: int) -> bytes | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tasks import datasets
 from tasks.collect import Collected, collect
 from tasks.errors import counted
+from tasks.files import pretty_json
 from tasks.grading import Outputs
 from tasks.instance import Seed
 from tasks.outcome import Limits, Outcome
@@ -180,7 +181,7 @@ def _tagged(tag: str) -> list[int]:
 
 def _changed(workspace: Workspace, public: dict[str, str]) -> Iterator[str]:
     """Yield what it changed of what is not its own; what is ours is put right again."""
-    if tampered := workspace.reclaim({}, []):
+    if tampered := workspace.reclaim(pretty_json({}), []):
         yield f"changed files of the trial: {', '.join(tampered)}"
     if datasets.digests(workspace.public) != public:
         yield "changed the public files"

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from pydantic_core import from_json
+
 State = Literal["queued", "prepared", "running", "collected", "graded", "done", "failed"]
 
 STATES: Final[tuple[State, ...]] = (
@@ -138,7 +140,7 @@ def read_attempt(folder: Path) -> Row | None:
         counts as not written.
     """
     try:
-        return row_of(json.loads((folder / "report.json").read_bytes()))
+        return row_of(from_json((folder / "report.json").read_bytes()))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         pass  # not written, or not by us: the events say whether it was given up
     for event in reversed(read_events(folder / "events.jsonl")):

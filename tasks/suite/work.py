@@ -5,9 +5,7 @@ import errno
 import os
 import shutil
 import time
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,9 +25,11 @@ from tasks.store.states import GIVEN_UP, Row, given_up, read_attempt
 from tasks.suite.budget import Granted
 from tasks.suite.cache import Shared
 from tasks.suite.cassettes import cassette, recorded
+from tasks.suite.janitor import Janitor, remove_world
 from tasks.suite.places import Place
 from tasks.suite.plan import Plan, reopened
 
+JANITOR: Final = Janitor()
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -160,7 +160,7 @@ def _run(suite: _Suite, cell: Planned, job: Job, place: Path) -> Ended:
         stamp=stamp,
     )
     if not suite.plan.keep_worlds:
-        _JANITOR.remove(place) if job.lasts else _remove_world(place)
+        JANITOR.remove(place) if job.lasts else remove_world(place)
     if job.granted is not None and job.granted.by_suite and (trial.model or {}).get("over_budget"):
         return _cut_short(job, place)
     return Ended(n=job.n, attempt=job.attempt, row=read_attempt(place))
@@ -187,42 +187,6 @@ def _cut_short(job: Job, place: Path) -> Ended:
     return Ended(
         n=job.n, attempt=job.attempt, row=give_up(place, "cancelled", said), out_of_budget=True
     )
-
-
-class _Janitor:
-    """Removes worlds beside the next trials.
-
-    On some disks each of a world's fourteen folders takes 3 ms to go, nearly all of it waiting, and
-    no longer when several go at a time.
-    """
-
-    THREADS: Final = 4
-    MOST: Final = 64
-    """Worlds that may wait; then the trials do."""
-
-    def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-        self._waiting: deque[Future[None]] = deque()
-
-    def remove(self, place: Path) -> None:
-        if self._pool is None:  # its threads are waited for when the process ends
-            self._pool = ThreadPoolExecutor(self.THREADS, thread_name_prefix="janitor")
-        self._waiting.append(self._pool.submit(_remove_world, place))
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) > self.MOST):
-            self._waiting.popleft().result()
-
-
-_JANITOR: Final = _Janitor()
-
-
-def _remove_world(place: Path) -> None:
-    """Remove what can be had again: the public files, and the agent's world once it is collected.
-
-    A world that its agent has made unremovable, too deep for one, stays.
-    """
-    for folder in ("home", "public"):
-        with contextlib.suppress(RecursionError):
-            shutil.rmtree(place / folder, ignore_errors=True)
 
 
 def _fault(job: Job, place: Path | None, error: Exception) -> Ended:

@@ -8,6 +8,7 @@ from functools import cached_property
 import pytest
 
 from tasks.errors import InfrastructureError
+from tasks.files import pretty_json
 from tasks.workspace import Workspace
 
 ASKED = {"task": "t", "name": "ä"}
@@ -88,7 +89,7 @@ def test_an_event_is_never_written_through_a_link(workspace, tmp_path):
 def test_a_trial_that_nobody_touched_is_as_we_left_it(started):
     workspace, events = started
     before = sorted(workspace.root.iterdir())
-    assert workspace.reclaim(ASKED, events) == []
+    assert workspace.reclaim(pretty_json(ASKED), events) == []
     assert sorted(workspace.root.iterdir()) == before
 
 
@@ -113,11 +114,11 @@ FORGERIES = {
 def test_a_forged_record_is_moved_aside_and_written_again(started, name, forge):
     workspace, events = started
     forge(workspace.root / name)
-    assert workspace.reclaim(ASKED, events) == [name]
+    assert workspace.reclaim(pretty_json(ASKED), events) == [name]
     assert json.loads(workspace.trial_file.read_text()) == ASKED
     assert workspace.events_file.read_text() == "".join(events)
     assert not (workspace.root / name).is_symlink()
-    assert workspace.reclaim(ASKED, events) == []
+    assert workspace.reclaim(pretty_json(ASKED), events) == []
 
 
 @pytest.mark.parametrize("name", ["private", "outputs", "report.json"])
@@ -135,7 +136,7 @@ def test_a_forged_record_is_moved_aside_and_written_again(started, name, forge):
 def test_what_stands_where_our_files_go_is_moved_aside_unopened(started, name, forge):
     workspace, events = started
     forge(workspace.root / name)
-    assert workspace.reclaim(ASKED, events) == [name]
+    assert workspace.reclaim(pretty_json(ASKED), events) == [name]
     assert not os.path.lexists(workspace.root / name)
     aside = [path / name for path in workspace.root.glob("moved-aside-*")]
     assert [os.path.lexists(path) for path in aside] == [True]
@@ -149,7 +150,7 @@ def test_a_trial_folder_that_is_gone_or_replaced_is_made_again(started, tmp_path
         workspace.root.symlink_to(tmp_path / "taken")
     elif forge == "a file":
         workspace.root.write_text("")
-    tampered = workspace.reclaim(ASKED, events)
+    tampered = workspace.reclaim(pretty_json(ASKED), events)
     assert tampered == [workspace.root.name, "trial.json", "events.jsonl"]
     assert workspace.root.is_dir()
     assert not workspace.root.is_symlink()
@@ -159,5 +160,5 @@ def test_a_trial_folder_that_is_gone_or_replaced_is_made_again(started, tmp_path
 def test_a_trial_folder_that_was_closed_is_opened_again(started):
     workspace, events = started
     workspace.root.chmod(0)
-    assert workspace.reclaim(ASKED, events) == []
+    assert workspace.reclaim(pretty_json(ASKED), events) == []
     assert stat.S_IMODE(workspace.root.stat().st_mode) == 0o755
