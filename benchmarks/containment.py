@@ -49,7 +49,10 @@ def milliseconds(function, repeats=REPEATS):
 
 def start(runtime: Runtime, scratch: Path, command=NOTHING, limits=LIMITS):
     workspace = Workspace.create(scratch, "bench")
-    return runtime.run(command, workspace, ENV, limits)
+    outcome = runtime.run(command, workspace, ENV, limits)
+    if outcome.reason not in {"finished", "timed out"}:
+        raise RuntimeError(f"{outcome.reason}: {outcome.detail}")
+    return outcome
 
 
 def kill(runtime: Runtime, scratch: Path) -> float:
