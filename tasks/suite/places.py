@@ -9,7 +9,7 @@ from typing import Final
 
 import psutil
 
-from tasks.errors import UsageError
+from tasks.errors import UsageError, counted
 from tasks.outcome import Limits
 
 GPUS: Final = Path("/proc/driver/nvidia/gpus")
@@ -81,10 +81,17 @@ def places(machine: Machine, limits: Limits, workers: int | None) -> list[Place]
     }
     what, most = min(((name, n) for name, n in room.items() if n is not None),
                      key=lambda item: item[1], default=("", None))  # fmt: skip
+    if most == 0:
+        asked, there = {
+            "cores": (f"--cpus {limits.cpus}", counted(len(machine.cores), "core")),
+            "memory": (f"--memory {limits.memory_bytes}", f"{machine.memory_bytes} bytes"),
+            "GPUs": (f"--gpus {limits.gpus}", counted(len(machine.gpus), "GPU")),
+        }[what]
+        raise UsageError(f"{asked}: more than a trial can have here; this machine has {there}")
     if most is not None and most < (workers or 1):
         raise UsageError(
-            f"{workers or 1} trials at a time do not fit: the {what} of this machine are enough "
-            f"for {most}"
+            f"--workers {workers}: with what each trial is to have, this machine's {what} would do "
+            f"for {counted(most, 'trial')} at a time"
         )
     fitting = len(machine.cores) if most is None else min(most, len(machine.cores))
     count = workers or max(1, fitting)

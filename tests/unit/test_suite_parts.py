@@ -173,10 +173,15 @@ def test_gpus_are_handed_out_exclusively():
 @pytest.mark.parametrize(
     ("limits", "workers", "said"),
     [
-        (Limits(cpus=2), 3, "cores of this machine are enough for 2"),
-        (Limits(memory_bytes=3 * 2**30), 4, "memory of this machine are enough for 2"),
-        (Limits(gpus="3"), None, "GPUs of this machine are enough for 0"),
-        (Limits(cpus=5), None, "cores of this machine are enough for 0"),
+        (Limits(cpus=2), 3, "this machine's cores would do for 2 trials"),
+        (Limits(memory_bytes=3 * 2**30), 4, "this machine's memory would do for 2 trials"),
+        (
+            Limits(gpus="3"),
+            None,
+            r"--gpus 3: more than a trial can have here; this machine has 2 GPUs",
+        ),
+        (Limits(cpus=5), None, "--cpus 5: more than .* this machine has 4 cores"),
+        (Limits(memory_bytes=2**40), 1, "--memory 1099511627776: .* this machine has .* bytes"),
     ],
 )
 def test_more_than_the_machine_has_is_refused(limits, workers, said):
