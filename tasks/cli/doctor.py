@@ -69,9 +69,9 @@ def doctor(
 
 
 def _cleaned() -> Iterator[str]:
-    """Remove containers, mounts, control groups and folders of the dead; yield what each was."""
+    """Remove what the dead have left, processes among it; yield what each was."""
     from tasks.errors import TasksError
-    from tasks.runtimes import cgroups, disk_wall
+    from tasks.runtimes import cgroups, disk_wall, strays
     from tasks.runtimes.engine import Engine
     from tasks.scratch import leftovers
 
@@ -79,6 +79,7 @@ def _cleaned() -> Iterator[str]:
         yield from (f"container {name}" for name in Engine().reap())
     except TasksError as error:
         console.say(f"containers were not looked at: {error}")
+    yield from (f"process {pid} of a trial that nobody kept" for pid in strays.ended())
     yield from (f"file system on {home}" for home in disk_wall.reap())
     for folder in cgroups.leftovers(cgroups.usable()):
         if cgroups.removed(folder):

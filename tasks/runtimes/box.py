@@ -152,9 +152,7 @@ def arguments(
     """
     whole = TMP_BYTES if limits.memory_bytes is None else limits.memory_bytes
     most = whole if counted or limits.memory_bytes is None else whole // _SHARE
-    words = [*_FIXED]
-    if limits.network != "host" and where.stage is None:  # else the supervisor has one ready
-        words += ["--unshare-net"]
+    words = [*_FIXED, *([] if limits.network == "host" else ["--unshare-net"])]
     words += _system(network=limits.network == "host")
     words += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     words += _in_memory("/dev/shm", min(limits.shm_bytes, most))  # noqa: S108 - it is the box's own

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import select
 import signal
 from time import monotonic, sleep
 
 from tasks.runtimes import procfs
 from tasks.runtimes.cgroups import Group
-from tasks.runtimes.loopback import LOOPBACK
 from tasks.runtimes.spawn import spawn
 from tasks.runtimes.stand import Stand
-from tasks.runtimes.supervisor import SETTLING_S, Supervisor, hurry
+from tasks.runtimes.supervisor import SETTLING_S, Supervisor, hurry, own_limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,8 +50,6 @@ class BoxSupervisor(Supervisor):
         """Put up the walls, run the command within, and leave nothing of either."""
         try:
             self.group.make(self.box["memory_bytes"], self.box["cpus"], self.box["pids"])
-            if self.box["loopback"]:
-                LOOPBACK.make_ready(self.libc)
             if self.box["uid"] is not None:
                 _give(self.box["home"], self.box["uid"])
             return super().run()
@@ -64,8 +60,8 @@ class BoxSupervisor(Supervisor):
     def release(self) -> None:
         """Close what it opened."""
         super().release()
-        os.close(self.told)
-        os.close(self.tells)
+        for handle in (self.told, self.tells, *([self.held] if self.held else [])):
+            os.close(handle)
 
     def start(self) -> str:
         """Start bubblewrap; return why the command cannot be started, or nothing."""
@@ -113,10 +109,8 @@ class BoxSupervisor(Supervisor):
         """
         os.chdir("/")
         with Stand(self.libc, self.box, self.group):
-            pid = spawn([self.box["bwrap"]], self.argv, {}, self.request["disk_bytes"])
-        pids = self.box["pids"]
-        if pids is not None and "pids" not in self.group.folders:
-            resource.prlimit(pid, resource.RLIMIT_NPROC, (pids, pids))
+            pid = spawn([self.box["bwrap"]], self.argv, {}, self.request["limits"])
+        self.limits = own_limits()
         return pid
 
     def hear(self) -> None:

@@ -138,7 +138,6 @@ def _box(command: Sequence[str], workspace: Workspace, limits: Limits) -> "Box":
         "seccomp": seccomp.program(),
         "stage": where.stage,
         "mounts": list(where.mounts),
-        "loopback": where.stage is not None and not network,
         "uid": _uid() if root else None,
         "home": str(workspace.home),
         "groups": _groups(limits),

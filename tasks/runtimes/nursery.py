@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from time import monotonic, sleep
@@ -28,6 +29,7 @@ from typing import Final
 
 from tasks.runtimes import procfs
 from tasks.runtimes.guard import GUARD
+from tasks.runtimes.spawn import lowered
 
 CLONE: Final = {"x86_64": 56, "aarch64": 220}
 """Numbers of the system call."""
@@ -117,7 +119,8 @@ class Nursery:
         self._lock = threading.Lock()
         self._seed: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
-        self._idle: list[tuple[Forked, socket.socket]] = []
+        self._idle: list[tuple[Forked, socket.socket, Mapping[int, int]]] = []
+        """With the limits that each may have been put under for good."""
         self._owner = 0
 
     def open(self) -> None:
@@ -134,19 +137,21 @@ class Nursery:
             self._uproot()
             self._disown()
             while self._idle:
-                self._dismiss(*self._idle.pop())
+                child, link, _ = self._idle.pop()
+                self._dismiss(child, link)
 
-    def start(self, output: int) -> tuple[Child, socket.socket]:
+    def start(self, output: int, limits: Mapping[int, int]) -> tuple[Child, socket.socket]:
         """Return a supervisor that waits for its request, and the socket to it.
 
         Args:
             output: The descriptor that takes what its command prints.
+            limits: Those of its command, by resource.
 
         Raises:
             OSError: It cannot be started.
         """
         with self._lock:
-            if self.opened and (waiting := self._waiting(output)):
+            if self.opened and (waiting := self._waiting(output, limits)):
                 return waiting
             ours, theirs = socket.socketpair()
             try:
@@ -162,20 +167,23 @@ class Nursery:
         """Take new locks, in a fork of the harness."""
         self._lock, GUARD.lock = threading.Lock(), threading.RLock()
 
-    def keep(self, child: Child, link: socket.socket) -> None:
+    def keep(self, child: Child, link: socket.socket, limits: Mapping[int, int]) -> None:
         """Let a supervisor wait that has served its request and said that it can serve more."""
         with self._lock:
             self._disown()
             if self.opened and isinstance(child, Forked):
-                self._idle.append((child, link))
+                self._idle.append((child, link, limits))
             else:
                 self._dismiss(child, link)
 
-    def _waiting(self, output: int) -> tuple[Forked, socket.socket] | None:
+    def _waiting(
+        self, output: int, limits: Mapping[int, int]
+    ) -> tuple[Forked, socket.socket] | None:
         self._disown()
         while self._idle:
-            child, link = self._idle.pop()
-            if child.poll() is None and _is_as_it_was(child.pid, first=True):
+            child, link, final = self._idle.pop()
+            borne = limits if final == limits else {}  # else only if it has raised them again
+            if child.poll() is None and _is_as_it_was(child.pid, first=True, final=borne):
                 link.settimeout(ANSWER_S)
                 try:
                     _send(link, output)
@@ -189,7 +197,7 @@ class Nursery:
     def _disown(self) -> None:
         """Forget what belongs to another process: a fork of the harness has nothing of its own."""
         if self._owner != os.getpid():
-            for _, link in self._idle:
+            for _, link, _ in self._idle:
                 link.close()
             if self._link is not None:
                 self._link.close()
@@ -266,12 +274,13 @@ def _send(link: socket.socket, *descriptors: int) -> None:
     link.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
 
-def _is_as_it_was(pid: int, *, first: bool) -> bool:
+def _is_as_it_was(pid: int, *, first: bool, final: Mapping[int, int] | None = None) -> bool:
     """Whether a process of ours runs, and under no other conditions than the harness itself.
 
     Args:
         pid: The process.
         first: Whether it may be one that is served first.
+        final: Limits that it may be under without us, by resource.
     """
     stat = procfs.read(f"/proc/{pid}/stat")
     if not stat or procfs.Process(stat).stopped:
@@ -284,6 +293,7 @@ def _is_as_it_was(pid: int, *, first: bool) -> bool:
             and _rank(pid) in _ranks(served_first=served_first)
             # Of other processes only root learns the slack, who alone may set it.
             and procfs.read(f"/proc/{pid}/timerslack_ns") in {b"", _slack(served_first)}
+            and all(_is_limited_as_we(pid, kind, final or {}) for kind in _LIMITS)
             and _settings(pid) == _settings(os.getpid())
         )
     except ProcessLookupError:
@@ -311,10 +321,14 @@ def _ranks(*, served_first: bool) -> set[int]:
     return {0, _rank(os.getpid()), *(kind << 13 | place for kind in classes)}
 
 
+def _is_limited_as_we(pid: int, kind: int, final: Mapping[int, int]) -> bool:
+    its, ours = resource.prlimit(pid, kind), resource.getrlimit(kind)
+    return its == ours or (kind in final and its == lowered(final[kind], ours[1]))
+
+
 def _settings(pid: int) -> tuple[object, ...]:
     """Return what a child takes over: an agent of the same user may have changed it."""
     return (
-        [resource.prlimit(pid, kind) for kind in _LIMITS],
         os.sched_getaffinity(pid),
         os.getpriority(os.PRIO_PROCESS, pid),
         procfs.read(f"/proc/{pid}/cgroup"),

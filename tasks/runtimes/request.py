@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         grace_s: float
         memory_bytes: int | None
         disk_bytes: int
+        limits: dict[int, int]
+        """By the number of the resource, what the command cannot raise."""
         box: Box | None
         """The walls; None: a plain process."""
 
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
         stage: str | None
         """A folder below which `mounts` are put for one without our rights, if we are root."""
         mounts: list[tuple[str, str]]
-        loopback: bool
-        """Whether it gets our network of a loopback device alone, as only root may arrange."""
         uid: int | None
         """Whom it becomes first, if we are root."""
         home: str

@@ -14,47 +14,52 @@ import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 IGNORED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM")
 """What an agent of the same user may send by mistake; after SIGKILL, the harness takes over."""
 
-_FINAL = (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE)
 _BY_DEFAULT = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ", *IGNORED)]
 
 
-def spawn(paths: Iterable[str], command: list[str], env: dict[str, str], file_bytes: int) -> int:
+def spawn(
+    paths: Iterable[str], command: list[str], env: dict[str, str], limits: Mapping[int, int]
+) -> int:
     """Start the first of these programs that there is, in a session of its own.
 
-    It reads nothing, writes to descriptor 1, dumps no core, and is offered to the kernel where
-    the machine has no memory left.
+    It reads nothing, writes to descriptor 1, and is offered to the kernel where the machine has no
+    memory left. Its limits are those of this process for a moment, or for good: for who may not
+    raise limits, what is final for the one is so for the other.
 
     Args:
         paths: Where the program may be; see `places`.
         command: Its arguments, its own name first.
         env: Its environment.
-        file_bytes: The most that one file may grow to.
+        limits: By resource, what it cannot raise any more.
 
     Raises:
         OSError: There is none, or it cannot be executed.
         ValueError: There is a null byte in a word.
     """
-    before = {kind: resource.getrlimit(kind) for kind in _FINAL}
-    final = _final(file_bytes)
+    before = {kind: resource.getrlimit(kind) for kind in limits}
     try:
         for kind, (_, hard) in before.items():
-            resource.setrlimit(kind, (final[kind], hard))
+            resource.setrlimit(kind, lowered(limits[kind], hard))
         pid = _spawned(paths, command, env)
     finally:
-        for kind, limits in before.items():
-            resource.setrlimit(kind, limits)
-    for kind, limit in final.items():  # it had no time yet to raise them
-        try:
-            resource.prlimit(pid, kind, (limit, limit))
-        except OSError:  # it has ended, or has become another user's
-            break
+        for kind, pair in before.items():
+            try:
+                resource.setrlimit(kind, pair)
+            except ValueError:  # it takes CAP_SYS_RESOURCE to raise a hard limit
+                continue
     _offer_to_the_kernel(pid)
     return pid
+
+
+def lowered(limit: int, hard: int) -> tuple[int, int]:
+    """Return the pair that makes a limit final, where `hard` is the most that it may be."""
+    most = limit if hard == resource.RLIM_INFINITY else min(hard, limit)
+    return most, most
 
 
 def places(program: str, env: dict[str, str]) -> Iterator[str]:
@@ -91,15 +96,8 @@ def _spawned(paths: Iterable[str], command: list[str], env: dict[str, str]) -> i
     raise failure
 
 
-def _final(file_bytes: int) -> dict[int, int]:
-    """Return the limits that a command cannot raise."""
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    most = file_bytes if hard == resource.RLIM_INFINITY else min(hard, file_bytes)
-    return {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: most}
-
-
 def _offer_to_the_kernel(pid: int) -> None:
-    """Let a command and what it starts die before others where the machine has no memory left."""
+    """Let a command and what it starts from now on die before others where memory runs out."""
     try:
         handle = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:  # it has ended, or is closed to us

@@ -1,6 +1,6 @@
 """Where a supervisor stands while it starts a box: what it starts takes all of that over.
 
-Mounts, network, control groups and user are those of whoever starts a program. A fork could take
+Mounts, control groups and user are those of whoever starts a program. A fork could take
 them on and never look back, but to fork an interpreter and to leave it takes 1.5 ms of CPU. So the
 supervisor goes there itself, starts bubblewrap, and comes back.
 
@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-
-from tasks.runtimes.loopback import LOOPBACK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,8 +63,6 @@ class Stand:
     def _go(self) -> None:
         if self._box["stage"]:
             self._stage(os.fsencode(self._box["stage"]))
-        if self._box["loopback"]:
-            self._back.append(LOOPBACK.enter(self._libc))
         self._join()
         if self._box["uid"] is not None:
             self._become(self._box["uid"])

@@ -146,6 +146,7 @@ class Supervisor:
         command = self.request["command"]
         try:
             self.main = self.spawn()
+            self.limits = own_limits()  # some may be the command's now
         except (OSError, ValueError, IndexError) as error:
             words = error.strerror if isinstance(error, OSError) else error
             return f"cannot start {command[0] if command else ''!r}: {words}"
@@ -162,7 +163,7 @@ class Supervisor:
         command, env = self.request["command"], self.request["env"]
         os.chdir(self.request["cwd"])
         try:
-            return spawn(places(command[0], env), command, env, self.request["disk_bytes"])
+            return spawn(places(command[0], env), command, env, self.request["limits"])
         finally:
             os.chdir("/")
 

@@ -6,6 +6,7 @@ The work is done by `supervisor.py`, a small process between the harness and the
 import contextlib
 import json
 import os
+import resource
 import secrets
 import select
 import signal
@@ -70,6 +71,7 @@ def supervised(
         "grace_s": limits.grace_s,
         "memory_bytes": limits.memory_bytes,
         "disk_bytes": limits.disk_bytes,
+        "limits": _final(limits, box),
         "box": box,
     }
 
@@ -88,6 +90,14 @@ def supervised(
     )
 
 
+def _final(limits: Limits, box: "Box | None") -> dict[int, int]:
+    """Return what the kernel limits for each process of the command."""
+    final = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: limits.disk_bytes}
+    if box is not None and limits.pids is not None and "pids" not in box["groups"]:
+        final[resource.RLIMIT_NPROC] = limits.pids
+    return final
+
+
 class Watched:
     """A supervisor at work, seen from the harness; nothing of it is left on exit."""
 
@@ -96,6 +106,7 @@ class Watched:
         self.log = log
         box = request["box"]
         self.boxed = box is not None
+        self.limits = request["limits"]
         self.groups = (
             [f"{parent}/{box['group']}" for parent in box["groups"].values()] if box else []
         )
@@ -115,7 +126,7 @@ class Watched:
         try:
             with GUARD.lock:
                 self.elder = set(procfs.children(os.getpid()))
-                self.process, self.control = NURSERY.start(output)
+                self.process, self.control = NURSERY.start(output, request["limits"])
         except OSError as error:
             os.close(self.pipe)
             raise InfrastructureError(f"cannot start {sys.executable}: {error}") from error
@@ -132,7 +143,7 @@ class Watched:
     def __exit__(self, *_: object) -> None:
         if self.more and not self.asked:  # else it may take the word for its next request
             os.close(self.pipe)  # by which the command may have sent it a signal: before it is kept
-            NURSERY.keep(self.process, self.control)
+            NURSERY.keep(self.process, self.control, self.limits)
         else:
             self.control.close()  # to the supervisor, an end of file is the death of the harness
             try:

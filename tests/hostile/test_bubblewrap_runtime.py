@@ -15,6 +15,7 @@ from tasks.errors import MissingPart
 from tasks.outcome import Limits
 from tasks.runtimes import cgroups, procfs
 from tasks.runtimes.bubblewrap import FIRST_UID, BubblewrapRuntime
+from tasks.runtimes.nursery import NURSERY
 from tasks.workspace import Workspace
 from tests.conftest import ROOT
 
@@ -161,3 +162,21 @@ def test_secrets_of_an_agents_variables_are_on_no_command_line(workspace):
     env = {**ENV, "API_KEY": "sk-very-secret"}
     BubblewrapRuntime().run(["sh", "-c", script], workspace, env, Limits(time_s=20))
     assert "sk-very-secret" not in workspace.log_file.read_text()
+
+
+def test_a_supervisor_keeps_nothing_open_of_the_boxes_it_has_served(tmp_path):
+    NURSERY.open()
+    try:
+        if not NURSERY.opened:
+            pytest.skip("no clone for this processor")
+        counts = []
+        for _ in range(4):
+            outcome = BubblewrapRuntime().run(
+                ["sleep", "0.1"], Workspace.create(tmp_path, "box"), ENV, Limits(time_s=30)
+            )
+            assert outcome.ok
+            [(child, _, _)] = NURSERY._idle
+            counts.append((child.pid, len([*Path(f"/proc/{child.pid}/fd").iterdir()])))
+        assert len(set(counts)) == 1
+    finally:
+        NURSERY.close()

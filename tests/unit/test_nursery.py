@@ -56,8 +56,8 @@ def test_the_supervisor_is_a_child_of_the_harness_and_not_of_the_seed(run, monke
     parents = []
     start = NURSERY.start
 
-    def noting(output):
-        child, link = start(output)
+    def noting(output, limits):
+        child, link = start(output, limits)
         assert isinstance(child, Forked)
         with open(f"/proc/{child.pid}/stat") as stat:  # noqa: PTH123
             parents.append(int(stat.read().rpartition(")")[2].split()[1]))
@@ -70,7 +70,7 @@ def test_the_supervisor_is_a_child_of_the_harness_and_not_of_the_seed(run, monke
 
 def waiting():
     """Return the supervisors that wait for a trial."""
-    return [child.pid for child, _ in NURSERY._idle]
+    return [child.pid for child, _, _ in NURSERY._idle]
 
 
 def test_many_runs_share_one_seed(run):
@@ -179,6 +179,29 @@ def test_a_waiting_supervisor_that_is_not_as_it_was_is_replaced(run, change):
     [second] = waiting()
     assert second != first
     assert not os.path.exists(f"/proc/{first}")  # noqa: PTH110
+
+
+@pytest.mark.parametrize(("next_bytes", "stays"), [(10**7, True), (2 * 10**7, False)])
+def test_a_supervisor_that_is_under_its_commands_limits_for_good_serves_such_commands_only(
+    run, next_bytes, stays
+):
+    run("exit 0", disk_bytes=10**7)
+    [first] = waiting()
+    resource.prlimit(
+        first, resource.RLIMIT_FSIZE, (10**7, 10**7)
+    )  # as it is for who may not raise it
+    assert run("exit 9", disk_bytes=next_bytes).exit_code == 9
+    assert (waiting() == [first]) == stays
+
+
+def test_a_supervisor_keeps_nothing_open_of_what_it_has_served(run):
+    run("sleep 0.1")
+    [first] = waiting()
+    before = len(os.listdir(f"/proc/{first}/fd"))  # noqa: PTH208
+    for _ in range(4):
+        run("sleep 0.1")
+    assert waiting() == [first]
+    assert len(os.listdir(f"/proc/{first}/fd")) == before  # noqa: PTH208
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
