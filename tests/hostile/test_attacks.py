@@ -6,7 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks import plugins
+from tasks.collect import Collected
 from tasks.errors import MissingPart
+from tasks.instance import Seed
+from tasks.prepared import prepare
 from tasks.runtimes.named import runtime_named
 from tasks.runtimes.process import ProcessRuntime
 from tasks.selftest import fight
@@ -14,6 +17,8 @@ from tasks.selftest.arena import Arena
 from tasks.selftest.attack import Attack
 from tasks.selftest.attacks import ATTACKS, HONEST, QUICK
 from tasks.selftest.fight import fight_one
+from tasks.spec import Task
+from tasks.workspace import Workspace
 
 BY_ID = {attack.id: attack for attack in ATTACKS}
 REQUIRED = os.environ.get("AEXP_REQUIRE", "").split(",")
@@ -64,6 +69,19 @@ def test_a_score_that_only_leaked_answers_explain_is_a_finding(runtime, arena, t
     verdict = fight_one(attack, runtime, arena, tmp_path)
     assert verdict.held == (not knows), verdict.findings
     assert all(text.startswith("scored ") for text in verdict.findings)
+
+
+def test_one_class_said_of_all_rows_is_no_finding_whichever_is_common_in_train(tmp_path):
+    task = Task.from_dict(fight._TASK, source="test")
+    for number in range(60):
+        ready = prepare(task, Seed(secret=bytes([number]) * 32, sealed=False))
+        workspace = Workspace.create(tmp_path, "constant")
+        (workspace.outputs / "submission").mkdir(parents=True)
+        for name in ready.instance.contract.classes:
+            rows = "".join(f"{row},{name}\n" for row in ready.instance.contract.ids)
+            (workspace.outputs / "submission" / "submission.csv").write_text(f"id,target\n{rows}")
+            collected = Collected(files=1, bytes=len(rows), refused={})
+            assert [*fight._scored(workspace, collected, ready)] == []
 
 
 def test_ids_are_unique_and_every_quick_one_is_there():
