@@ -1,11 +1,12 @@
 """Marks: a score between the floor that needs no features and the ceiling nobody can pass."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from tasks.files import json_fields
 from tasks.grading import durations, label_sets
 from tasks.grading.decide import APPROXIMATE, decide
 from tasks.grading.measures import (
@@ -70,10 +71,7 @@ class Mark:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the mark as a JSON object."""
-        return {name: getattr(self, name) for name in _FIELDS}  # all of them are plain values
-
-
-_FIELDS: Final = tuple(field.name for field in fields(Mark))
+        return json_fields(self)
 
 
 class Marker:

@@ -77,7 +77,8 @@ def _move_to(folders: Iterable[str]) -> None:
     for folder in folders:
         # Version 1 moves a single thread at once, where for a process it waits 8 ms until no
         # processor can be looking at its threads.
-        file = "tasks" if os.path.exists(f"{folder}/tasks") else "cgroup.procs"  # noqa: PTH110
+        by_thread = os.path.exists(f"{folder}/tasks")  # noqa: PTH110 - pathlib loads slowly
+        file = "tasks" if by_thread else "cgroup.procs"
         _write(f"{folder}/{file}", "0")
 
 

@@ -15,7 +15,6 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from tasks.runtimes.cgroups import Group
     from tasks.runtimes.request import Box
@@ -37,7 +36,7 @@ class Stand:
         self._libc, self._box, self._group = libc, box, group
         self._back: list[Callable[[], None]] = []
         self._binds: Binds = [
-            (os.fsencode(source), os.fsencode(place), os.path.isdir(source))  # noqa: PTH112
+            (os.fsencode(source), os.fsencode(place), os.path.isdir(source))  # noqa: PTH112 - pathlib loads slowly
             for source, place in box["mounts"]
         ]
 
@@ -48,12 +47,7 @@ class Stand:
             self._return()
             raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._return()
 
     def _return(self) -> None:
@@ -88,7 +82,7 @@ class Stand:
         _done(libc.mount(b"tmpfs", stage, b"tmpfs", flags, b"mode=755,size=1m"), stage)
         for handle, (_, place, folder) in zip(handles, self._binds, strict=True):
             if folder:
-                os.mkdir(place)  # noqa: PTH102
+                os.mkdir(place)  # noqa: PTH102 - likewise
             else:
                 os.close(os.open(place, os.O_CREAT | os.O_WRONLY))
             source = b"/proc/self/fd/%d" % handle

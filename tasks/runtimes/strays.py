@@ -23,7 +23,15 @@ _UNTIL_S: Final = 5.0
 
 
 def strays() -> dict[int, procfs.Process]:
-    """Return the processes of trials that no living supervisor keeps, by number."""
+    """Return the processes of trials that no living supervisor keeps, by number.
+
+    They are looked for twice: a list of processes may miss a supervisor that is just starting.
+    """
+    before = _seen()
+    return {pid: process for pid, process in _seen().items() if pid in before} if before else {}
+
+
+def _seen() -> dict[int, procfs.Process]:
     table = procfs.processes()
     keepers = {pid for pid in table if _KEEPER.search(procfs.read(f"/proc/{pid}/cmdline"))}
     kept = keepers | procfs.below(keepers, table).keys()

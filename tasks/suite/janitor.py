@@ -33,8 +33,8 @@ class Janitor:
         self._waiting.append(place)
         with self._lock:
             if not self._at_work:
-                self._at_work = True
                 threading.Thread(target=self._work, name="janitor").start()
+                self._at_work = True
         while len(self._waiting) > MOST:
             self._tidy()
 

@@ -197,11 +197,11 @@ def test_a_supervisor_that_is_under_its_commands_limits_for_good_serves_such_com
 def test_a_supervisor_keeps_nothing_open_of_what_it_has_served(run):
     run("sleep 0.1")
     [first] = waiting()
-    before = len(os.listdir(f"/proc/{first}/fd"))  # noqa: PTH208
+    before = len([*Path(f"/proc/{first}/fd").iterdir()])
     for _ in range(4):
         run("sleep 0.1")
     assert waiting() == [first]
-    assert len(os.listdir(f"/proc/{first}/fd")) == before  # noqa: PTH208
+    assert len([*Path(f"/proc/{first}/fd").iterdir()]) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
