@@ -1,17 +1,15 @@
-"""What the inside of a box looks like, as the arguments that make bubblewrap build it."""
+"""What the inside of a box looks like; `bwrap_words.py` and `template.py` build it."""
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from tasks.errors import MissingPart
 from tasks.outcome import Limits
-from tasks.workspace import Workspace
+from tasks.runtimes.bwrap_words import BIND, HOME, LINK
 
-HOME = "/home"
 USER = 1000
 """Who the command is inside, whoever it is outside."""
 
@@ -59,35 +57,15 @@ _FIXED = (
 ).split()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Which folders of the host are seen, and where bubblewrap finds them."""
-
-    stage: str | None
-    mounts: tuple[tuple[str, str], ...]
-    """For root: each source and its place below `stage`."""
-
-    def found(self, path: Path) -> str:
-        """Return by which path a user without rights reaches a file of the host."""
-        name = str(path)
-        for source, target in self.mounts:
-            if _is_below(name, source):
-                return target + name[len(source) :]
-        return name
-
-
-def places(paths: Sequence[Path], *, staged: bool) -> Places:
-    """Choose where folders are bound that the command's user might not reach.
+def stage(paths: Iterable[str]) -> str:
+    """Return a folder of the host that hides none of these where something is put over it.
 
     Raises:
-        MissingPart: No place is free for it.
+        MissingPart: There is none.
     """
-    if not staged:
-        return Places(stage=None, mounts=())
-    for stage in _STAGES:
-        if os.path.isdir(stage) and not any(_is_below(str(path), stage) for path in paths):  # noqa: PTH112
-            named = {str(path): f"{stage}/{number}" for number, path in enumerate(paths)}
-            return Places(stage=stage, mounts=tuple(named.items()))
+    for place in _STAGES:
+        if os.path.isdir(place) and not any(_is_below(path, place) for path in paths):  # noqa: PTH112
+            return place
     raise MissingPart(f"bubblewrap needs one of {', '.join(_STAGES)} with nothing of ours in it")
 
 
@@ -132,57 +110,39 @@ def _environment(program: Path) -> Iterator[Path]:
                 yield Path(value.strip()).parent
 
 
-def arguments(
-    workspace: Workspace,
-    limits: Limits,
-    where: Places,
-    seen: Sequence[Path],
-    *,
-    counted: bool = True,
-) -> list[str]:
-    """Return bubblewrap's arguments but for those that name open files.
+def first(limits: Limits) -> list[str]:
+    """Return bubblewrap's arguments about namespaces."""
+    return [*_FIXED, *([] if limits.network == "host" else ["--unshare-net"])]
+
+
+def memory_sizes(limits: Limits, *, counted: bool) -> tuple[int, int]:
+    """Return how many bytes /dev/shm and /tmp hold at the most.
 
     Args:
-        workspace: Whose home and public files are seen.
-        limits: The network, the GPUs, and the sizes of what is kept in memory.
-        where: Where bubblewrap finds folders.
-        seen: Folders that are there too, read-only, under their own names.
+        limits: With the sizes of what is kept in memory.
         counted: Whether files in memory count as memory, as in a control group; where they do not
             they get a share of it.
     """
     whole = TMP_BYTES if limits.memory_bytes is None else limits.memory_bytes
     most = whole if counted or limits.memory_bytes is None else whole // _SHARE
-    words = [*_FIXED, *([] if limits.network == "host" else ["--unshare-net"])]
-    words += _system(network=limits.network == "host")
-    words += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
-    words += _in_memory("/dev/shm", min(limits.shm_bytes, most))  # noqa: S108 - it is the box's own
-    words += [*_gpus(limits.gpus), "--remount-ro", "/dev"]
-    words += _in_memory("/tmp", min(TMP_BYTES, limits.disk_bytes, most))  # noqa: S108 - likewise
-    words += ["--bind", where.found(workspace.home), HOME]
-    words += ["--ro-bind", where.found(workspace.public), f"{HOME}/data"]
-    for path in seen:
-        words += ["--ro-bind", where.found(path), str(path)]
-    return [*words, "--chdir", f"{HOME}/agent"]
-
-
-def _in_memory(place: str, size: int) -> list[str]:
-    return ["--perms", "1777", "--size", str(size), "--tmpfs", place]
+    return min(limits.shm_bytes, most), min(TMP_BYTES, limits.disk_bytes, most)
 
 
 @lru_cache(maxsize=2)
-def _system(*, network: bool) -> tuple[str, ...]:
-    return tuple(_system_words(network=network))
+def tree(*, network: bool) -> tuple[tuple[str, str, str], ...]:
+    """Return what all boxes have of the system: what it is, of what, and where."""
+    return tuple(_of_the_system(network=network))
 
 
-def _system_words(*, network: bool) -> Iterator[str]:
+def _of_the_system(*, network: bool) -> Iterator[tuple[str, str, str]]:
     for place in (*SYSTEM, CORES):
         if os.path.islink(place):  # noqa: PTH114
-            yield from ("--symlink", os.readlink(place), place)  # noqa: PTH115
+            yield LINK, os.readlink(place), place  # noqa: PTH115
         elif os.path.isdir(place):  # noqa: PTH112
-            yield from ("--ro-bind", place, place)
+            yield BIND, place, place
     for path in _etc(network=network):
         if os.path.isdir(path) and _holds_more_than_words(path):  # noqa: PTH112
-            yield from ("--ro-bind", path, path)
+            yield BIND, path, path
 
 
 def _holds_more_than_words(folder: str) -> bool:
@@ -208,8 +168,8 @@ def files(*, network: bool) -> dict[str, bytes]:
     return made if network else {**made, "/etc/hosts": HOSTS.encode()}
 
 
-def _gpus(wanted: str | None) -> list[str]:
-    """Return the arguments that let NVIDIA devices through.
+def devices(wanted: str | None) -> list[str]:
+    """Return the NVIDIA devices that are let through, where they are there.
 
     Raises:
         MissingPart: There are not as many here, or not these.
@@ -227,6 +187,7 @@ def _gpus(wanted: str | None) -> list[str]:
         raise MissingPart(
             f"--gpus {wanted}: of NVIDIA devices here are: {', '.join(here) or 'none'}"
         )
-    devices = [f"/dev/nvidia{number}" for number in chosen]
-    devices += ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"]
-    return [word for path in devices for word in ("--dev-bind-try", path, path)]
+    return [
+        *(f"/dev/nvidia{number}" for number in chosen),
+        *("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"),
+    ]

@@ -14,14 +14,18 @@ import signal
 from time import monotonic, sleep
 
 from tasks.runtimes import procfs
+from tasks.runtimes.bwrap_words import built_already, built_by_it, program_of
 from tasks.runtimes.cgroups import Group
+from tasks.runtimes.mounts import Mounts
 from tasks.runtimes.spawn import spawn
-from tasks.runtimes.stand import Stand
+from tasks.runtimes.stand import Stand, staged
 from tasks.runtimes.supervisor import SETTLING_S, Supervisor, hurry, own_limits
+from tasks.runtimes.template import TEMPLATES, TREE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tasks.runtimes.request import Box, Request
+    from tasks.runtimes.template import Template
 
 _BY_SIGNAL = 128
 _STATUS_BYTES = 4096
@@ -68,50 +72,56 @@ class BoxSupervisor(Supervisor):
         command = self.request["command"]
         if any("\0" in word for word in command):
             return f"cannot start {command[0]!r}: embedded null byte"
-        given = self._files()
-        words = _holding(b"\0".join(os.fsencode(word) for word in self._arguments(given)))
-        self.argv = [self.box["bwrap"], "--args", str(words), "--", *command]
-        os.set_inheritable(self.tells, True)
+        template = TEMPLATES.fitting(Mounts(self.libc), self.box)
+        files = self._files() if template is None else {}
+        seccomp = _holding(self.box["seccomp"])
+        words = [*self._inside(template, files), "--seccomp", str(seccomp)]
+        words += ["--json-status-fd", str(self.tells)]
+        for name, value in self.request["env"].items():
+            words += ["--setenv", name, value]
+        given = _holding(b"\0".join(os.fsencode(word) for word in words))
         try:
-            self.main = self.spawn()
+            self.main = self._spawned(["--args", str(given), "--", *command], template)
         finally:
-            os.set_inheritable(self.tells, False)
-            for handle in (words, *given.values()):
+            for handle in (given, seccomp, *files.values()):
                 os.close(handle)
         return ""
 
     def _files(self) -> dict[str, int]:
-        """Return, by path inside, open files with what is put there; the filter is under ""."""
-        given = {path: _holding(content) for path, content in self.box["files"].items()}
-        for path in self.box["copied"]:
+        """Return, by path inside, open files with what bubblewrap puts there."""
+        made, copied = self.box["files"], self.box["copied"]
+        given = {path: _holding(content) for path, content in made.items()}
+        for path in copied:
             if path not in given:
                 given[path] = os.open(path, os.O_RDONLY)
                 os.set_inheritable(given[path], True)
-        return {**given, "": _holding(self.box["seccomp"])}
+        return given
 
-    def _arguments(self, given: dict[str, int]) -> list[str]:
-        words = [*self.box["arguments"], "--json-status-fd", str(self.tells)]
-        for path, handle in given.items():
-            if path:
-                words += ["--perms", "0444", "--file", str(handle), path]
-            else:
-                words += ["--seccomp", str(handle)]
-        words += ["--remount-ro", "/"]
-        for name, value in self.request["env"].items():
-            words += ["--setenv", name, value]
-        return words
+    def _inside(self, template: Template | None, files: dict[str, int]) -> list[str]:
+        """Return the arguments by which bubblewrap makes the inside."""
+        if template is not None:
+            return built_already(self.box, TREE, template.late)
+        words = built_by_it(self.box, staged(self.box))
+        for path, handle in files.items():
+            words += ["--perms", "0444", "--file", str(handle), path]
+        return [*words, "--remount-ro", "/"]
 
-    def spawn(self) -> int:
+    def _spawned(self, arguments: list[str], template: Template | None) -> int:
         """Start bubblewrap, where and as whom the command is to run.
 
         Raises:
             OSError: It cannot be; of the command's own failure bubblewrap tells.
         """
+        box = self.box
+        program = program_of(box, staged(box)) if template is None else template.bwrap
         os.chdir("/")
-        with Stand(self.libc, self.box, self.group):
-            pid = spawn([self.box["bwrap"]], self.argv, {}, self.request["limits"])
-        self.limits = own_limits()
-        return pid
+        os.set_inheritable(self.tells, True)
+        try:
+            with Stand(self.libc, self.box, self.group, template):
+                return spawn([program], [program, *arguments], {}, self.request["limits"])
+        finally:
+            os.set_inheritable(self.tells, False)
+            self.limits = own_limits()  # some may be the command's now
 
     def hear(self) -> None:
         """Take in what bubblewrap has said: the number of the first process, the exit code."""
@@ -168,12 +178,12 @@ class BoxSupervisor(Supervisor):
         if self.reason:
             return
         until = monotonic() + SETTLING_S
-        while (left := self._inside()) and monotonic() < until:
+        while (left := self._left()) and monotonic() < until:
             sleep(_LOOK_S)
         self.killed |= left
         procfs.signal_all([self.main], signal.SIGCONT)
 
-    def _inside(self) -> set[int]:
+    def _left(self) -> set[int]:
         tree = procfs.descendants([self.init])
         return {pid for pid, process in tree.items() if not process.zombie}
 
@@ -217,11 +227,6 @@ def _number(line: bytes, key: bytes) -> int:
     after = line[line.index(key) + len(key) :].lstrip(b" :")
     digits = after[: len(after) - len(after.lstrip(b"0123456789"))]
     return int(digits)
-
-
-def _passed(handle: int) -> int:
-    os.set_inheritable(handle, True)
-    return handle
 
 
 def _holding(content: bytes) -> int:

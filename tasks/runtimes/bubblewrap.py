@@ -18,6 +18,7 @@ from tasks.errors import InfrastructureError, MissingPart, install
 from tasks.outcome import Limits, Mechanisms, Outcome
 from tasks.runtimes import box, cgroups, disk_wall, seccomp
 from tasks.runtimes.base import Cancel
+from tasks.runtimes.bwrap_words import HOME
 from tasks.runtimes.watched import supervised
 from tasks.scratch import scratch
 from tasks.workspace import Workspace
@@ -39,7 +40,7 @@ class BubblewrapRuntime:
     """Runs the command in namespaces of its own. Linux only."""
 
     name = "bubblewrap"
-    home: str | None = box.HOME
+    home: str | None = HOME
     host_programs = True
 
     def check(self) -> None:
@@ -120,27 +121,36 @@ def _box(command: Sequence[str], workspace: Workspace, limits: Limits) -> "Box":
         raise InfrastructureError(f"{error.filename}: {error.strerror}") from error
     root = os.getuid() == 0
     bwrap = _bwrap()
-    seen = box.trees(command[0] if command else "")
     # The libraries of the one from the package index lie beside its package.
     bundle = (
-        [] if box.is_system(bwrap) else [bwrap.parents[2 if bwrap.parent.name == "_bin" else 0]]
+        None
+        if box.is_system(bwrap)
+        else str(bwrap.parents[2 if bwrap.parent.name == "_bin" else 0])
     )
-    staged = [workspace.home, workspace.public, *seen, *bundle]
-    where = box.places(staged, staged=root)
-    network = limits.network == "host"
+    seen = [str(path) for path in box.trees(command[0] if command else "")]
+    home, public = str(workspace.home), str(workspace.public)
+    shared = limits.network == "host"
+    groups = _groups(limits)
+    shm_bytes, tmp_bytes = box.memory_sizes(limits, counted="memory" in groups)
     return {
-        "bwrap": where.found(bwrap),
-        "arguments": box.arguments(
-            workspace, limits, where, seen, counted="memory" in _groups(limits)
-        ),
-        "files": box.files(network=network),
-        "copied": list(box.copied(network=network)),
+        "bwrap": str(bwrap),
+        "bundle": bundle,
+        "first": box.first(limits),
+        "tree": box.tree(network=shared),
+        "seen": seen,
+        "files": box.files(network=shared),
+        "copied": box.copied(network=shared),
+        "devices": box.devices(limits.gpus),
+        "shm_bytes": shm_bytes,
+        "tmp_bytes": tmp_bytes,
+        "home": home,
+        "public": public,
         "seccomp": seccomp.program(),
-        "stage": where.stage,
-        "mounts": list(where.mounts),
+        "stage": box.stage([home, public, *seen, bundle or bwrap.parent.as_posix()])
+        if root
+        else None,
         "uid": _uid() if root else None,
-        "home": str(workspace.home),
-        "groups": _groups(limits),
+        "groups": groups,
         # Folders of trials may be called alike in several suites or replays that run at once.
         "group": f"{cgroups.PREFIX}{workspace.root.name}-{secrets.token_hex(3)}",
         "memory_bytes": limits.memory_bytes,

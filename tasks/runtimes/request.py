@@ -33,21 +33,34 @@ if TYPE_CHECKING:
         """The walls; None: a plain process."""
 
     class Box(TypedDict):
-        """What walls a command in; made by `box.py`, put up by `boxed.py`."""
+        """What walls a command in; described by `box.py`, put up by `boxed.py`."""
 
         bwrap: str
-        arguments: list[str]
+        bundle: str | None
+        """The folder that the program and its libraries lie in, where they are not the system's."""
+        first: list[str]
+        """The program's arguments about namespaces."""
+        tree: tuple[tuple[str, str, str], ...]
+        """What all boxes have of the system: `bwrap_words.LINK` or `BIND`, of what, and where."""
+        seen: list[str]
+        """Further folders that are seen, under their own names."""
         files: dict[str, bytes]
         """By the path inside, files that are made for it."""
-        copied: list[str]
+        copied: tuple[str, ...]
         """Files of the host that it gets a copy of, under the same path."""
+        devices: list[str]
+        """Those of the host that are let through, where they are there."""
+        shm_bytes: int
+        tmp_bytes: int
+        home: str
+        """The one folder that it writes to."""
+        public: str
+        """What it is given to read."""
         seccomp: bytes
         stage: str | None
-        """A folder below which `mounts` are put for one without our rights, if we are root."""
-        mounts: list[tuple[str, str]]
+        """A folder where root may put over what one without rights has to reach."""
         uid: int | None
         """Whom it becomes first, if we are root."""
-        home: str
         groups: dict[str, str]
         """By controller, the folder in which a control group is made."""
         group: str

@@ -12,17 +12,16 @@ from __future__ import annotations
 import ctypes
 import os
 
+from tasks.runtimes.mounts import NODEV, NOSUID, Mounts
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tasks.runtimes.cgroups import Group
     from tasks.runtimes.request import Box
+    from tasks.runtimes.template import Template
 
-    Binds = list[tuple[bytes, bytes, bool]]
-
-_CLONE_NEWNS = 0x20000
-_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 0x1000, 0x4000, 0x40000
 _PR_SET_DUMPABLE, _PR_CAP_AMBIENT, _CLEAR_ALL = 4, 47, 4
 
 
@@ -32,13 +31,12 @@ class Stand:
     Coming back fails only where the system is not what it was; then this process serves no more.
     """
 
-    def __init__(self, libc: ctypes.CDLL, box: Box, group: Group) -> None:
-        self._libc, self._box, self._group = libc, box, group
+    def __init__(
+        self, libc: ctypes.CDLL, box: Box, group: Group, template: Template | None
+    ) -> None:
+        self._libc, self._box, self._group, self._template = libc, box, group, template
+        self._mounts = Mounts(libc)
         self._back: list[Callable[[], None]] = []
-        self._binds: Binds = [
-            (os.fsencode(source), os.fsencode(place), os.path.isdir(source))  # noqa: PTH112 - pathlib loads slowly
-            for source, place in box["mounts"]
-        ]
 
     def __enter__(self) -> None:
         try:
@@ -55,38 +53,33 @@ class Stand:
             self._back.pop()()
 
     def _go(self) -> None:
-        if self._box["stage"]:
-            self._stage(os.fsencode(self._box["stage"]))
-        self._join()
-        if self._box["uid"] is not None:
-            self._become(self._box["uid"])
+        stage, uid = self._box["stage"], self._box["uid"]
+        self._join()  # first, and left last: no groups are seen from within a template
+        if stage is not None:
+            self._back.append(self._mounts.way_back())
+            if self._template is not None:
+                self._template.enter(self._box)
+            else:
+                self._put_on(stage)
+        if uid is not None:
+            self._become(uid)
 
-    def _stage(self, stage: bytes) -> None:
+    def _put_on(self, stage: str) -> None:
         """Bind folders and files to their places below `stage`, seen by nobody else."""
-        libc = self._libc
-        mounts, root = os.open("/proc/self/ns/mnt", os.O_RDONLY), os.open("/", os.O_PATH)
-
-        def leave() -> None:
-            _done(libc.setns(mounts, _CLONE_NEWNS), b"the mounts of before")
-            os.chdir(root)
-            os.chroot(".")  # which `setns` has forgotten
-            os.close(mounts)
-            os.close(root)
-
-        self._back.append(leave)
-        _done(libc.unshare(_CLONE_NEWNS), b"unshare")
-        _done(libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), b"mount /")
+        mounts = self._mounts
+        mounts.leave()
         # Found before the stage hides what a link on the way may lead to.
-        handles = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source, _, _ in self._binds]
-        flags = _MS_NOSUID | _MS_NODEV
-        _done(libc.mount(b"tmpfs", stage, b"tmpfs", flags, b"mode=755,size=1m"), stage)
-        for handle, (_, place, folder) in zip(handles, self._binds, strict=True):
+        found = {
+            place: (os.open(source, os.O_PATH | os.O_CLOEXEC), os.path.isdir(source))  # noqa: PTH112 - pathlib loads slowly
+            for source, place in staged(self._box).items()
+        }
+        mounts.mount("tmpfs", stage, "tmpfs", NOSUID | NODEV, "mode=755,size=1m")
+        for place, (handle, folder) in found.items():
             if folder:
                 os.mkdir(place)  # noqa: PTH102 - likewise
             else:
                 os.close(os.open(place, os.O_CREAT | os.O_WRONLY))
-            source = b"/proc/self/fd/%d" % handle
-            _done(libc.mount(source, place, None, _MS_BIND | _MS_REC, None), place)
+            mounts.bind(f"/proc/self/fd/{handle}", place)
             os.close(handle)
 
     def _join(self) -> None:
@@ -102,7 +95,8 @@ class Stand:
     def _become(self, uid: int) -> None:
         """Become a user without rights, but for the right to be root again, which exec takes."""
         groups, own, own_group = os.getgroups(), os.getresuid(), os.getresgid()
-        _done(self._libc.prctl(_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0), b"capabilities")
+        if self._libc.prctl(_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "ambient capabilities")
 
         def be_root() -> None:
             os.setresuid(*own)
@@ -116,7 +110,9 @@ class Stand:
         os.setresuid(uid, uid, 0)
 
 
-def _done(status: int, what: bytes) -> None:
-    if status != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{os.fsdecode(what)}: {os.strerror(number)}")
+def staged(box: Box) -> dict[str, str]:
+    """Return, by folder of the host, where bubblewrap finds it below the stage."""
+    if box["stage"] is None:
+        return {}
+    wanted = [box["home"], box["public"], *box["seen"], *([box["bundle"]] if box["bundle"] else [])]
+    return {path: f"{box['stage']}/{number}" for number, path in enumerate(wanted)}

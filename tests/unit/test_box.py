@@ -9,6 +9,8 @@ import pytest
 from tasks.errors import MissingPart, install
 from tasks.outcome import Limits
 from tasks.runtimes import box, bubblewrap
+from tasks.runtimes.bwrap_words import built_already, built_by_it, program_of
+from tasks.runtimes.stand import staged
 from tasks.workspace import Workspace
 
 
@@ -17,13 +19,36 @@ def workspace(tmp_path):
     return Workspace.create(tmp_path, "box")
 
 
+def described(workspace, limits, *, counted=True, **parts):
+    """Return a box as the supervisor is told of it."""
+    shm_bytes, tmp_bytes = box.memory_sizes(limits, counted=counted)
+    shared = limits.network == "host"
+    return {
+        "bwrap": "/usr/bin/bwrap",
+        "bundle": None,
+        "first": box.first(limits),
+        "tree": box.tree(network=shared),
+        "seen": [],
+        "devices": box.devices(limits.gpus),
+        "shm_bytes": shm_bytes,
+        "tmp_bytes": tmp_bytes,
+        "home": str(workspace.home),
+        "public": str(workspace.public),
+        "stage": None,
+        **parts,
+    }
+
+
+def words_of(workspace, limits=None, found=None, **parts):
+    return built_by_it(described(workspace, limits or Limits(), **parts), found or {})
+
+
 def pairs(words, option):
     return [tuple(words[at + 1 : at + 3]) for at, word in enumerate(words) if word == option]
 
 
 def test_only_the_home_is_writable_and_the_data_are_not(workspace):
-    where = box.places([], staged=False)
-    words = box.arguments(workspace, Limits(), where, [])
+    words = words_of(workspace)
     assert pairs(words, "--bind") == [(str(workspace.home), "/home")]
     assert (str(workspace.public), "/home/data") in pairs(words, "--ro-bind")
     assert str(workspace.private) not in words
@@ -31,21 +56,27 @@ def test_only_the_home_is_writable_and_the_data_are_not(workspace):
     assert "--die-with-parent" in words
 
 
+def test_of_a_tree_that_is_built_only_what_is_in_memory_is_made_anew(workspace):
+    box = described(workspace, Limits(shm_bytes=2**20))
+    words = built_already(box, "/box", {"/tmp/venv": "/late/0"})
+    assert pairs(words, "--dev-bind") == [("/box", "/")]
+    assert [place for place, _ in pairs(words, "--tmpfs")] == ["/dev/shm", "/tmp"]
+    assert pairs(words, "--ro-bind") == [("/late/0", "/tmp/venv")]
+    assert not pairs(words, "--bind")
+    assert "--unshare-net" in words
+    assert "--die-with-parent" in words
+
+
 def test_a_network_is_only_shared_where_the_limits_say_so(workspace):
-    where = box.places([], staged=False)
-    assert "--unshare-net" in box.arguments(workspace, Limits(), where, [])
-    shared = box.arguments(workspace, Limits(network="host"), where, [])
-    assert "--unshare-net" not in shared
+    assert "--unshare-net" in words_of(workspace)
+    assert "--unshare-net" not in words_of(workspace, Limits(network="host"))
     assert "/etc/hosts" in box.files(network=False)
     assert "/etc/hosts" not in box.files(network=True)
 
 
 def test_files_in_memory_take_no_more_than_the_memory_that_there_is(workspace):
-    where = box.places([], staged=False)
-
-    def sizes(**limits):
-        counted = limits.pop("counted", True)
-        words = box.arguments(workspace, Limits(**limits), where, [], counted=counted)
+    def sizes(*, counted=True, **limits):
+        words = words_of(workspace, Limits(**limits), counted=counted)
         return {int(words[at + 1]) for at, word in enumerate(words) if word == "--size"}
 
     assert sizes() == {2**30}
@@ -54,18 +85,25 @@ def test_files_in_memory_take_no_more_than_the_memory_that_there_is(workspace):
     assert sizes(memory_bytes=10**8, counted=False) == {10**8 // 4}
 
 
-def test_folders_that_only_root_reaches_are_bound_where_others_do(tmp_path):
-    where = box.places([tmp_path, Path("/usr/local")], staged=True)
-    assert where.stage is not None
-    assert where.found(tmp_path / "a" / "b") == f"{where.stage}/0/a/b"
-    assert where.found(Path("/etc")) == "/etc"
+def test_folders_that_only_root_reaches_are_bound_where_others_do(workspace):
+    parts = {"seen": ["/opt/venv"], "bundle": "/x", "bwrap": "/x/bin/bwrap", "stage": "/mnt"}
+    told = described(workspace, Limits(), **parts)
+    where = staged(told)
+    assert sorted(where.values()) == ["/mnt/0", "/mnt/1", "/mnt/2", "/mnt/3"]
+    words = built_by_it(told, where)
+    assert pairs(words, "--bind") == [(where[str(workspace.home)], "/home")]
+    assert (where["/opt/venv"], "/opt/venv") in pairs(words, "--ro-bind")
+    assert program_of(told, where) == f"{where['/x']}/bin/bwrap"
+    assert (
+        program_of({**told, "bundle": None, "bwrap": "/usr/bin/bwrap"}, where) == "/usr/bin/bwrap"
+    )
 
 
 def test_no_stage_hides_what_is_wanted():
-    taken = [Path(stage) for stage in box._STAGES]
-    assert box.places(taken[:1], staged=True).stage != str(taken[0])
+    taken = list(box._STAGES)
+    assert box.stage([f"{taken[0]}/venv"]) != taken[0]
     with pytest.raises(MissingPart, match="needs one of /mnt"):
-        box.places(taken, staged=True)
+        box.stage(taken)
 
 
 def test_the_python_of_this_process_and_this_package_are_seen():
@@ -90,11 +128,10 @@ def test_the_environment_of_a_program_given_by_its_path_is_seen(tmp_path):
     assert tmp_path not in box.trees(str(tmp_path / "bin" / "tool"))
 
 
-def test_gpus_that_are_not_here_are_a_missing_part(workspace, monkeypatch):
-    where = box.places([], staged=False)
+def test_gpus_that_are_not_here_are_a_missing_part(monkeypatch):
     monkeypatch.setattr(Path, "glob", lambda *_: iter([]))
     with pytest.raises(MissingPart, match=r"--gpus 1: of NVIDIA devices here are: none"):
-        box.arguments(workspace, Limits(gpus="1"), where, [])
+        box.devices("1")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +140,7 @@ def test_gpus_that_are_not_here_are_a_missing_part(workspace, monkeypatch):
 def test_gpus_are_passed_through_by_count_or_id(workspace, monkeypatch, wanted, nodes):
     devices = [Path(f"/dev/nvidia{name}") for name in ("0", "1", "ctl", "-uvm")]
     monkeypatch.setattr(Path, "glob", lambda *_: iter(devices))
-    words = box.arguments(workspace, Limits(gpus=wanted), box.places([], staged=False), [])
+    words = words_of(workspace, Limits(gpus=wanted))
     passed = {path for path, _ in pairs(words, "--dev-bind-try")}
     assert {f"/dev/nvidia{name}" for name in nodes} | {"/dev/nvidiactl"} <= passed
     assert ("/dev/nvidia1" in passed) == ("1" in nodes)
