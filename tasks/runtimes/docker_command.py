@@ -184,4 +184,7 @@ def build_hint(image: str) -> str:
             "docker build -t mlebench-experiment -f agents/experiment/Dockerfile agents/experiment/"
         ),
     }
-    return hints.get(image, f"docker build -t {image} agents/{image}/")
+    folder = Path("agents", image.partition(":")[0])
+    there = (folder / "Dockerfile").is_file()
+    ours = f"docker build -t {image} {folder}/" if there else f"docker build -t {image} FOLDER"
+    return hints.get(image, ours if there else f"{ours}, or fetch it: docker pull {image}")

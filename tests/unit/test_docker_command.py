@@ -174,8 +174,16 @@ def test_an_unknown_key_of_a_config_is_named_with_the_nearest_one(tmp_path):
         with_container_config(config(tmp_path, '{"mem_limits": "1g"}'), Limits())
 
 
-def test_the_hint_for_an_image_is_the_command_of_the_readme():
+def test_the_hint_for_an_image_is_the_command_of_the_readme(monkeypatch):
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     for image in ("mlebench-env", "mlebench-experiment"):
         assert build_hint(image) in readme
-    assert build_hint("aide") == "docker build -t aide agents/aide/"
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert build_hint("nlp_agent:2") == "docker build -t nlp_agent:2 agents/nlp_agent/"
+
+
+def test_the_hint_for_an_image_of_nobody_here_names_no_folder_that_is_not_there(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert build_hint("other") == "docker build -t other FOLDER, or fetch it: docker pull other"

@@ -104,7 +104,7 @@ def test_a_container_that_never_came_up_is_an_error_in_the_engines_words(trial):
 
 
 def test_an_image_that_is_missing_when_the_trial_starts_names_its_build_command(trial):
-    with pytest.raises(MissingPart, match="docker build -t an-image agents/an-image/"):
+    with pytest.raises(MissingPart, match="docker build -t an-image FOLDER"):
         trial('echo "docker: Error: No such image: an-image" >&2; exit 125')
 
 
