@@ -40,13 +40,36 @@ def _spelt(char: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: lines and colour on a terminal, aligned plain text elsewhere."""
+    """Print a table: lines and colour on a terminal, aligned plain text elsewhere.
+
+    What is too wide for a terminal goes on below, each part with the first column again; but many
+    rows stay whole, for the eye to follow, and wrap.
+    """
     body = [[printable(str(cell)) for cell in row] for row in rows]
-    # Where it does not fit, whole words that wrap are better than numbers cut off.
-    width = sum(max(len(line[k]) for line in [header, *body]) + 3 for k in range(len(header)))
-    if not sys.stdout.isatty() or width > shutil.get_terminal_size().columns:
+    if not sys.stdout.isatty():
         _plain(header, body)
         return
+    most, lines = shutil.get_terminal_size()
+    widths = [max(len(line[k]) for line in [header, *body]) + 3 for k in range(len(header))]
+    whole = [list(range(len(header)))]
+    for part in _parts(widths, most) if len(body) < lines // 2 else whole:
+        chosen = [[line[k] for k in part] for line in [header, *body]]
+        # Whole words that wrap are better than numbers cut off.
+        fits = sum(widths[k] for k in part) <= most
+        (_drawn if fits else _plain)(chosen[0], chosen[1:])
+
+
+def _parts(widths: Sequence[int], most: int) -> list[list[int]]:
+    """Divide columns into parts that fit where they can, each with the first column."""
+    parts = [[0]]
+    for column in range(1, len(widths)):
+        if len(parts[-1]) > 1 and sum(widths[k] for k in [*parts[-1], column]) > most:
+            parts.append([0])
+        parts[-1].append(column)
+    return parts
+
+
+def _drawn(header: Sequence[str], body: Sequence[Sequence[str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
