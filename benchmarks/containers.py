@@ -8,14 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
+from benchmarks.containment import rate
+from benchmarks.suites import throughput
 from tasks.outcome import Limits
 from tasks.runtimes.base import Cancel
 from tasks.runtimes.docker import DockerRuntime
 from tasks.workspace import Workspace
 
 ROUNDS = 15
+WORKERS = 2
+"""Of a suite on two cores."""
 LIMITS = Limits(memory_bytes=2**30, cpus=2, time_s=100)
 IMPORT = (
     "import time; start = time.perf_counter(); import numpy, pandas, sklearn.ensemble; "
@@ -85,9 +90,35 @@ def imports():
     return statistics.median(inside), statistics.median(outside)
 
 
+def suite_beside_bare():
+    """Return how many trials of `cp` a suite ends a second, and how many bare containers end."""
+    ours, theirs = [], []
+    for _ in range(3):
+        place = workspace()
+        words = DockerRuntime("mlebench-experiment").command([], place, LIMITS, "aexp-bench")
+        named = words.index("--name")
+        bare = [
+            *words[:named],
+            *words[named + 2 : words.index("mlebench-experiment") + 1],
+            "-c",
+            "pass",
+        ]
+        theirs.append(
+            rate(partial(subprocess.run, bare, check=True, stdin=subprocess.DEVNULL), 12.0, WORKERS)
+        )
+        took = {}
+        for trials in (20, 60):
+            took[trials] = throughput(Path(tempfile.mkdtemp()), trials, "docker")["wall_s"]
+        ours.append(40 / (took[60] - took[20]))
+    return statistics.median(ours), statistics.median(theirs)
+
+
 def main():
     ours, theirs = start_to_end()
     print(f"a trial of `python -c pass`: {ours:.3f} s; docker run --rm, same flags: {theirs:.3f} s")
+    print(f"  ratio {ours / theirs:.2f}")
+    ours, theirs = suite_beside_bare()
+    print(f"trials of `cp` in a suite: {ours:.2f} a second; docker run --rm: {theirs:.2f} a second")
     print(f"  ratio {ours / theirs:.2f}")
     gone, killed = kill_of_500()
     print(f"from the order to kill 500 processes to no container: {gone:.3f} s ({killed} killed)")

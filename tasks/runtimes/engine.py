@@ -32,6 +32,8 @@ class Engine:
     def __init__(self, program: str | None = None) -> None:
         """Use the command `program`; by default $AEXP_DOCKER, or `docker`."""
         self.program = program or os.environ.get("AEXP_DOCKER") or "docker"
+        self._found: set[str] = set()
+        """Images that were there when somebody looked."""
 
     def start(self, words: Sequence[str]) -> "subprocess.Popen[bytes]":
         """Start a command of the engine, with three pipes, beyond the reach of Ctrl-C.
@@ -113,12 +115,14 @@ class Engine:
         return done.stdout
 
     def need_image(self, image: str) -> None:
-        """Do nothing if the image is there.
+        """Do nothing if the image is there, or was: one that has gone is missed when it is run.
 
         Raises:
             MissingPart: It is not; the message holds the command that builds it.
         """
-        self.answer("image", "inspect", "--format", "{{.Id}}", image)
+        if image not in self._found:
+            self.answer("image", "inspect", "--format", "{{.Id}}", image)
+            self._found.add(image)
 
     def refusal(self, words: str, subject: str) -> TasksError:
         """Return the error for what the engine complained of."""

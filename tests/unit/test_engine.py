@@ -85,6 +85,14 @@ def test_a_missing_image_is_found_before_anything_is_made(fake):
         runtime.in_image("aide")
 
 
+def test_one_that_is_there_is_looked_for_once_by_all_trials_of_a_runtime(fake):
+    runtime = DockerRuntime(program=fake())
+    for _ in range(3):
+        runtime.in_image("aide")
+    runtime.in_image("other")
+    assert len(fake.calls()) == 2
+
+
 def test_an_image_that_was_asked_for_wins_over_the_agents_own(fake):
     program = fake()
     assert DockerRuntime("mine", program=program).in_image("aide").image == "mine"
