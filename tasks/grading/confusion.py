@@ -42,9 +42,10 @@ def recall(c: Floats) -> tuple[float, Floats]:
     """Mean recall over the classes that occur; the same as balanced accuracy."""
     rows = c.sum(axis=1)
     there = rows > 0
-    each = np.divide(np.diag(c), rows, out=np.zeros(len(c)), where=there)
-    by = np.where(there, 1 / np.where(there, rows, 1.0), 0.0)[:, None]
-    return float(each[there].mean()), (np.eye(len(c)) - each[:, None]) * by / there.sum()
+    n_there = np.count_nonzero(there)
+    each, by = _divided(c.diagonal(), rows), _divided(1.0, rows)
+    gradient = (np.eye(len(c)) - each[:, None]) * by[:, None] / n_there
+    return float(each[there].sum() / n_there), gradient
 
 
 def macro_recall(c: Floats) -> tuple[float, Floats]:
@@ -57,9 +58,7 @@ def macro_recall(c: Floats) -> tuple[float, Floats]:
 def precision(c: Floats) -> tuple[float, Floats]:
     """Mean precision; a class never predicted has precision 0."""
     columns = c.sum(axis=0)
-    there = columns > 0
-    each = np.divide(np.diag(c), columns, out=np.zeros(len(c)), where=there)
-    by = np.where(there, 1 / np.where(there, columns, 1.0), 0.0)[None, :]
+    each, by = _divided(c.diagonal(), columns), _divided(1.0, columns)
     n_seen = _seen(c).sum()
     return float(each.sum() / n_seen), (np.eye(len(c)) - each[None, :]) * by / n_seen
 
@@ -67,12 +66,16 @@ def precision(c: Floats) -> tuple[float, Floats]:
 def f1(c: Floats) -> tuple[float, Floats]:
     """Macro-averaged F1."""
     both = c.sum(axis=0) + c.sum(axis=1)
-    there = both > 0
-    each = np.divide(2 * np.diag(c), both, out=np.zeros(len(c)), where=there)
-    by = np.where(there, 1 / np.where(there, both, 1.0), 0.0)
-    n_seen = _seen(c).sum()
-    moved = 2 * np.diag(by) - (each * by)[None, :] - (each * by)[:, None]
-    return float(each.sum() / n_seen), moved / n_seen
+    each, by = _divided(2 * c.diagonal(), both), _divided(1.0, both)
+    n_seen = np.count_nonzero(both > 0)
+    share = each * by
+    gradient = (2 * np.diag(by) - share[None, :] - share[:, None]) / n_seen
+    return float(each.sum() / n_seen), gradient
+
+
+def _divided(part: Floats | float, whole: Floats) -> Floats:
+    """Return part / whole, and 0 where there is no whole."""
+    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
 
 
 def mcc(c: Floats) -> tuple[float, Floats]:

@@ -164,20 +164,23 @@ class Crossed:
             codes: (n,) predicted classes.
             labels: (n,) the true classes, where `weights` is sure of each.
         """
-        self._weights, self._codes, self._labels = weights, codes, labels
+        self._weights, self._codes = weights, codes
+        self._cells: Ints | None = None
+        """(n,) the entry of the flat matrix that each row counts in, if it is one alone."""
         self._matrix: Floats
         if labels is None:
             self._matrix = confusion(weights, codes)
         else:
             k = weights.shape[1]
-            counts = np.bincount(labels * k + codes, minlength=k * k)
+            self._cells = labels * k + codes
+            counts = np.bincount(self._cells, minlength=k * k)
             self._matrix = counts.reshape(k, k).astype(np.float64)
 
     def estimate(self, function: OfConfusion) -> Estimate:
         """Return a function of the matrix, and how each row moves it."""
         value, gradient = function(self._matrix)
-        if self._labels is not None:
-            return Estimate(value=value, influence=gradient[self._labels, self._codes])
+        if self._cells is not None:
+            return Estimate(value=value, influence=gradient.take(self._cells))
         influence = np.zeros(len(self._codes))
         for rows, columns in by_column(self._weights):
             for column, moved in zip(columns, gradient, strict=True):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tasks.grading import parquet, tables
+from tasks.grading import parquet, plain, tables
 from tasks.grading.parquet import ReaderError, read_parquet
 from tasks.grading.tables import EmptyError, read_table, shown
 from tasks.grading.untrusted import TooLargeError, UnreadableError, UntrustedFileError, read_bytes
@@ -118,6 +118,24 @@ def test_plain_labels_are_read_without_polars(tmp_path, monkeypatch):
     assert np.array_equal(codes, np.arange(200_000) % 3)
     assert not odd.any()
     assert not bad.any()
+
+
+def test_plain_numbers_of_any_length_are_read_as_python_reads_them():
+    whole = [n for e in range(8) for n in (10**e - 1, 10**e, 10**e + 7, 12_345_678 % 10**e)]
+    ids, _ = plain.two_columns("".join(f"{n},a\n" for n in whole).encode(), refused)
+    assert ids.integers()[0].tolist() == whole
+    for odd in ("00", "007", "-7", "7.", "7 ", " 7", "1/", "1:", "1e3", "x", "0000000", "1234567;"):
+        ids, _ = plain.two_columns(f"1,a\n{odd},a\n22,b\n".encode(), refused)
+        with pytest.raises(AskedAnotherError):
+            ids.integers()
+
+
+class AskedAnotherError(Exception):
+    """The plain reader has left a column to another one."""
+
+
+def refused(_):
+    raise AskedAnotherError
 
 
 @pytest.mark.parametrize(
