@@ -55,6 +55,35 @@ def test_of_a_trial_its_world_goes_and_its_results_stay(trial):
     assert left(place) == ["outputs", "report.json"]
 
 
+def test_what_links_of_a_world_lead_to_stays(trial, tmp_path):
+    place, other = trial(), tmp_path / "other"
+    (other / "inner").mkdir(parents=True)
+    (other / "inner" / "file").write_text("x")
+    (place / "home" / "agent" / "link").symlink_to(other)
+    (place / "public" / "file").unlink()
+    (place / "public").rmdir()
+    (place / "public").symlink_to(other)
+    remove_world(place)
+    assert left(place) == ["outputs", "public", "report.json"]
+    assert (other / "inner" / "file").exists()
+
+
+def test_beside_what_cannot_be_removed_all_else_goes(trial, monkeypatch):
+    place, unlink = trial(), os.unlink
+    for name in ("a", "kept", "z"):
+        (place / "home" / "agent" / name).write_text("x")
+
+    def refusing(path, **where):
+        if path == "kept":
+            raise PermissionError(path)
+        unlink(path, **where)
+
+    monkeypatch.setattr(os, "unlink", refusing)
+    remove_world(place)
+    assert [path.name for path in (place / "home").rglob("*")] == ["agent", "kept"]
+    assert not (place / "public").exists()
+
+
 def test_it_is_done_beside_whoever_asked_and_the_thread_goes_home(trial, monkeypatch):
     monkeypatch.setattr(janitor, "IDLE_LOOKS", 2)
     keeper, places = Janitor(), [trial(number) for number in range(30)]
