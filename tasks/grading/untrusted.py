@@ -42,7 +42,7 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
         if status.st_size > limit:
             raise TooLargeError(f"{status.st_size:,} bytes; at most {limit:,} are read")
         with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read(limit)
+            return file.read(status.st_size)  # room for `limit` bytes is dear
     finally:
         os.close(handle)
 
