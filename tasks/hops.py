@@ -77,7 +77,7 @@ class Hops:
         self._read_logs()
         self.steps = trajectory.read(self.workspace.outputs / "logs")
         evaluation, grader_error = self._grade(outcome, collected)
-        self._record(asked, outcome, evaluation, collected, grader_error)
+        report = self._record(asked, outcome, evaluation, collected, grader_error)
         return Trial(
             task_id=self.ready.task.id,
             outcome=outcome,
@@ -86,6 +86,7 @@ class Hops:
             grader_error=grader_error,
             model=self.model,
             feedback=self._told_of_score(),
+            report=report,
         )
 
     def _tell(self, event: str, **fields: Any) -> None:
@@ -237,7 +238,7 @@ class Hops:
         evaluation: Evaluation | None,
         collected: Collected,
         grader_error: str | None,
-    ) -> None:
+    ) -> dict[str, Any]:
         ready, workspace = self.ready, self.workspace
         ended = json_fields(outcome)
         if not self.withheld:
@@ -269,3 +270,4 @@ class Hops:
         self._tell("recorded", report=str(workspace.report_file))
         if self.runner.feed is not None:
             self.runner.feed.finish(workspace.root, report)
+        return report

@@ -27,6 +27,8 @@ class Trial:
     """What went through the door to its models; None where it had none."""
     feedback: Mapping[str, Any] = field(default_factory=lambda: {"mode": "none"})
     """What the agent was told of its score while it worked."""
+    report: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the report said when it was written; a seed that is revealed later stands on disk."""
 
     @property
     def report_file(self) -> Path:

@@ -21,7 +21,7 @@ from tasks.runner import TaskRunner
 from tasks.runtimes.nursery import NURSERY
 from tasks.spec import Task
 from tasks.store.folders import Planned, Product, SuiteFolder, append_event
-from tasks.store.states import GIVEN_UP, Row, given_up, read_attempt
+from tasks.store.states import GIVEN_UP, Row, given_up, read_attempt, row_of
 from tasks.suite.budget import Granted
 from tasks.suite.cache import Shared
 from tasks.suite.cassettes import cassette, recorded
@@ -163,7 +163,7 @@ def _run(suite: _Suite, cell: Planned, job: Job, place: Path) -> Ended:
         JANITOR.remove(place) if job.lasts else remove_world(place)
     if job.granted is not None and job.granted.by_suite and (trial.model or {}).get("over_budget"):
         return _cut_short(job, place)
-    return Ended(n=job.n, attempt=job.attempt, row=read_attempt(place))
+    return Ended(n=job.n, attempt=job.attempt, row=row_of(trial.report))
 
 
 def _access(job: Job, cell: Planned) -> Access | None:

@@ -15,6 +15,7 @@ from tasks.instance import Seed
 from tasks.outcome import Limits
 from tasks.prepared import prepare
 from tasks.runtimes.named import runtime_named
+from tasks.store.states import read_attempt, row_of
 from tasks.trial import reveal
 from tasks.utils import TaskValidator
 from tests.conftest import COPY_SAMPLE
@@ -337,6 +338,13 @@ def test_what_a_failing_agent_left_is_graded_all_the_same(runner, task, agent):
     trial = runner.run_task(task, command(agent(COPY_SAMPLE + "raise SystemExit(1)")), timeout=30)
     assert trial.outcome.reason == "agent error"
     assert trial.evaluation["submission"]["valid"]
+
+
+@pytest.mark.parametrize("source", [COPY_SAMPLE, COPY_SAMPLE + "raise SystemExit(1)", "1 / 0", ""])
+def test_a_trial_tells_the_same_of_itself_as_its_report_on_disk(runner, task, agent, source):
+    trial = runner.run_task(task, command(agent(source)), timeout=30)
+    assert row_of(trial.report) == read_attempt(trial.workspace.root)
+    assert trial.report.keys() == json.loads(trial.report_file.read_text()).keys()
 
 
 def test_an_invalid_submission_is_told_apart(runner, task, agent):
