@@ -66,8 +66,8 @@ def lay_out(workspace: Workspace, inside: str | None = None, *, host_programs: b
         (home / "data").mkdir()
     for name in LINKS:
         os.symlink(f"../{name}", f"{workspace.experiments}/{name}")  # noqa: PTH211
-    shutil.copyfile(workspace.public / "description.md", home / "instructions.txt")
-    shutil.copyfile(workspace.public / "task_config.json", home / "task_config.json")
+    _copy(f"{workspace.public}/description.md", f"{home}/instructions.txt")
+    _copy(f"{workspace.public}/task_config.json", f"{home}/task_config.json")
     if host_programs:
         _write_checker(home / "validate_submission.sh")
         write_helpers(home, _quoted(sys.executable), _quoted(PACKAGE_ROOT / ASK))
@@ -78,6 +78,12 @@ def _folders(home: str, experiments: str) -> Iterator[str]:
     yield from (f"{home}/{name}" for name in ("submission", "logs", "code", "agent", "tmp"))
     yield experiments
     yield from (f"{experiments}/{name}" for name in EXPERIMENT_FOLDERS)
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a short file of ours to where there is none: `shutil.copyfile` takes twice as long."""
+    with open(source, "rb") as file, open(target, "xb") as copy:  # noqa: PTH123 - as above
+        copy.write(file.read())
 
 
 def _write_checker(script: Path) -> None:
@@ -255,8 +261,9 @@ def copy_named_files(
     for number, argument in enumerate(command):
         if number == 0 and (inside is None or os.sep not in argument or argument[0] == os.sep):
             continue
-        own = _is_laid_out(argument, workspace, inside)
-        if not argument.startswith("-") and not own and _is_file(Path(argument)):
+        if argument.startswith("-") or not _is_file(Path(argument)):
+            continue
+        if not _is_laid_out(argument, workspace, inside):
             copy = _copied(Path(argument), number, workspace)
             rewritten[number] = str(seen(workspace, inside) / copy.relative_to(workspace.home))
     if inside is None and os.sep in rewritten[0]:  # no name to be searched; it starts elsewhere

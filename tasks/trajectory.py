@@ -5,6 +5,7 @@ agent leaves: sizes, depths and counts are bounded, and what does not fit is lef
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -67,6 +68,8 @@ class Trajectory:
 
 def read(logs: Path) -> Trajectory | None:
     """Read the first form that is found below the collected `logs`; None where there is none."""
+    if not os.path.isdir(logs):  # noqa: PTH112 - most trials have none, and no pattern need be tried
+        return None
     for form, (pattern, steps) in FORMS.items():
         for path in _found(logs, pattern)[-1:]:
             if found := tuple(islice(steps(path), STEPS)):

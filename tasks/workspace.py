@@ -17,6 +17,9 @@ from tasks.files import pretty_json, write_text
 OUTPUTS = ("submission", "results", "code", "logs", "models")
 """What is collected of an agent's world."""
 
+_LINE = json.JSONEncoder(default=str)
+"""Made once: `json.dumps` would make one for each line."""
+
 
 @dataclass(frozen=True)  # without slots: its paths are made once
 class Workspace:
@@ -130,7 +133,7 @@ class Workspace:
 
     def append_event(self, kind: str, **fields: Any) -> str:
         """Append one line to `events.jsonl` and return it; a crash can tear only the last one."""
-        line = json.dumps({"time": time.time(), "event": kind, **fields}, default=str) + "\n"
+        line = _LINE.encode({"time": time.time(), "event": kind, **fields}) + "\n"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         handle = os.open(self.events_file, flags, 0o644)
         try:
@@ -158,11 +161,16 @@ class Workspace:
             self.root.unlink(missing_ok=True)
             self.root.mkdir(parents=True)
         self.root.chmod(0o755)
-        ours = {self.trial_file: asked, self.events_file: "".join(events)}
-        for path in (self.private, self.outputs, self.report_file, self.trajectory_file, *ours):
-            text = ours.get(path)
-            as_left = not os.path.lexists(path) if text is None else _holds(path, text)
-            if as_left:
+        ours = (
+            (self.private, None),
+            (self.outputs, None),
+            (self.report_file, None),
+            (self.trajectory_file, None),
+            (self.trial_file, asked),
+            (self.events_file, "".join(events)),
+        )
+        for path, text in ours:
+            if not os.path.lexists(path) if text is None else _holds(path, text):
                 continue
             tampered.append(path.name)
             move_aside(self.root, path)

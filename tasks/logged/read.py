@@ -81,7 +81,7 @@ class Logged:
 
 def read(logs: Path) -> Logged:
     """Read what lies in the collected copy of an agent's logs; nothing there costs nothing."""
-    if not any(os.path.lexists(logs / name) for name in SOURCES):
+    if not any(os.path.lexists(f"{logs}/{name}") for name in SOURCES):
         return Logged()
     with scratch("logged") as folder:
         answer, problem = _ask(logs, folder)
