@@ -1,6 +1,7 @@
 """The chunked writer: tables stream to disk, a chunk at a time, the same bytes each time."""
 
 import csv
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
-from tasks.instance import CHUNK_ROWS, Contract, Table, class_names
+from tasks.instance import CHUNK_ROWS, Contract, Floats, Table, class_names
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +28,9 @@ ROW_GROUP = CHUNK_ROWS
 
 MOST_THREADS = 32
 """Chunks that are computed at once, one a core and one more; each is some ten megabytes."""
+
+REPR_PLAIN = (1e-4, 1e16)
+"""From where and up to where `repr` writes a number without an exponent."""
 
 FIXED_TIME = 1_577_836_800
 """2020-01-01: times of public files tell nothing (threat M8)."""
@@ -110,13 +115,34 @@ def _write_small_csv(chunk: Chunk, path: Path) -> None:
         # "\r\n" makes the csv module quote cells with either; `_Lines` then ends lines as polars.
         writer = csv.writer(_Lines(file), lineterminator="\r\n")
         writer.writerow(chunk)
-        writer.writerows(zip(*(_cells(column) for column in chunk.values()), strict=True))
+        rows = zip(*map(_cells, chunk.values()), strict=True)
+        if len(chunk) > 1 and all(column.dtype.kind in "fiu" for column in chunk.values()):
+            file.writelines(f"{','.join(row)}\n" for row in rows)  # nothing is to be quoted
+        else:
+            writer.writerows(rows)
 
 
 def _cells(column: NDArray[Any]) -> list[Any]:
-    if column.dtype.kind == "f" and np.isnan(column).any():
-        return ["" if value != value else value for value in column.tolist()]  # noqa: PLR0124 - NaN
+    if column.dtype.kind == "f":
+        return _decimals(column)
+    if column.dtype.kind in "iu":
+        return list(map(str, column.tolist()))
     cells: list[Any] = column.tolist()  # the csv module writes None as an empty cell
+    return cells
+
+
+def _decimals(column: Floats) -> list[str]:
+    """Return what `repr` says of each number, in two fifths of its time; NaN is an empty cell.
+
+    JSON has the same digits, the fewest that tell a number from all others, and for numbers of
+    usual size puts the point where `repr` does.
+    """
+    values = column.tolist()
+    cells = to_json(values).decode()[1:-1].split(",") if values else []
+    size = np.abs(column)
+    usual = (size == 0) | ((size >= REPR_PLAIN[0]) & (size < REPR_PLAIN[1]))
+    for row in np.flatnonzero(~usual).tolist():
+        cells[row] = "" if math.isnan(values[row]) else repr(values[row])
     return cells
 
 

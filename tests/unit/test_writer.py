@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import math
 import os
 from pathlib import Path
 
@@ -132,6 +133,27 @@ def test_small_and_large_tables_of_rounded_numbers_are_written_alike(place, rows
     small = written(table_of(rows), place / "small.csv", large=False)
     large = written(table_of(rows), place / "large.csv", large=True)
     assert small.read_bytes() == large.read_bytes()
+
+
+BORDERS = [1e-4, np.nextafter(1e-4, 0), 1e16, np.nextafter(1e16, 0), 5e-324, 0.1 + 0.2, 1e22]
+
+
+@given(st.lists(st.floats() | st.integers(-(10**9), 10**9).map(lambda n: n / 10**4), min_size=1))
+@example([sign * size for size in BORDERS for sign in (1, -1)])
+@example([0.0, -0.0, np.nan, np.inf, -np.inf, 100.0, 123456789012345680.0])
+@settings(deadline=None, max_examples=300)
+def test_small_tables_of_numbers_are_written_as_python_spells_them(place, numbers):
+    ids = np.arange(len(numbers)) - 1
+    table = Table.of({"i,d": ids, "x": np.array(numbers), "y": -np.array(numbers)})
+    spelt = [["" if math.isnan(n) else repr(float(n)) for n in (x, -x)] for x in numbers]
+    lines = [f"{row},{x},{y}" for row, (x, y) in zip(ids, spelt, strict=True)]
+    found = written(table, place / "numbers.csv", large=False).read_text()
+    assert found == "\n".join(['"i,d",x,y', *lines, ""])
+
+
+def test_a_lone_cell_that_is_missing_is_no_empty_line(tmp_path):
+    table = Table.of({"x": np.array([1.5, np.nan])})
+    assert written(table, tmp_path / "x.csv", large=False).read_text() == 'x\n1.5\n""\n'
 
 
 def test_a_large_table_is_written_chunk_by_chunk_in_order(tmp_path):
