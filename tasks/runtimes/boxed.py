@@ -8,6 +8,7 @@ bubblewrap is then started by that user, since started by root it would be no wa
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import select
 import signal
@@ -17,7 +18,7 @@ from tasks.runtimes import procfs
 from tasks.runtimes.bwrap_words import built_already, built_by_it, program_of
 from tasks.runtimes.cgroups import Group
 from tasks.runtimes.mounts import Mounts
-from tasks.runtimes.spawn import spawn
+from tasks.runtimes.spawn import Offered, spawn
 from tasks.runtimes.stand import Stand, staged
 from tasks.runtimes.supervisor import SETTLING_S, Supervisor, hurry, own_limits
 from tasks.runtimes.template import TEMPLATES, TREE
@@ -45,7 +46,6 @@ class BoxSupervisor(Supervisor):
         self.told, self.tells = os.pipe()
         os.set_blocking(self.told, False)
         self.news = b""
-        self.argv: list[str] = []
         self.held = 0
         """A handle on the command itself, while bubblewrap is stopped."""
         super().__init__(request, libc)
@@ -117,7 +117,7 @@ class BoxSupervisor(Supervisor):
         os.chdir("/")
         os.set_inheritable(self.tells, True)
         try:
-            with Stand(self.libc, self.box, self.group, template):
+            with Offered(), Stand(self.libc, self.box, self.group, template):
                 return spawn([program], [program, *arguments], {}, self.request["limits"])
         finally:
             os.set_inheritable(self.tells, False)
@@ -239,7 +239,13 @@ def _holding(content: bytes) -> int:
 
 
 def _give(folder: str, uid: int) -> None:
-    """Let the user own the folder and all below it; no link is followed."""
+    """Let the user own the folder and all below it; no link is followed.
+
+    Raises:
+        OSError: The folder itself is one.
+    """
+    if os.path.islink(folder):  # noqa: PTH114 - pathlib loads slowly
+        raise OSError(errno.ELOOP, f"{folder}: {os.strerror(errno.ELOOP)}")
     for place, folders, files in os.walk(folder):
         os.chown(place, uid, uid, follow_symlinks=False)
         for name in (*folders, *files):

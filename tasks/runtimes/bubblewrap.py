@@ -6,13 +6,14 @@ It sees its home, the public files, the system's programs and its Python, and no
 import os
 import secrets
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tasks.errors import InfrastructureError, MissingPart, install
 from tasks.outcome import Limits, Mechanisms, Outcome
@@ -34,6 +35,7 @@ NOBODY = 65534
 _SAID = "bwrap: "
 _NOT_RUN = "bwrap: execvp "
 _LOG_BYTES = 4096
+_HELP_S = 10
 
 
 class BubblewrapRuntime:
@@ -121,12 +123,7 @@ def _box(command: Sequence[str], workspace: Workspace, limits: Limits) -> "Box":
         raise InfrastructureError(f"{error.filename}: {error.strerror}") from error
     root = os.getuid() == 0
     bwrap = _bwrap()
-    # The libraries of the one from the package index lie beside its package.
-    bundle = (
-        None
-        if box.is_system(bwrap)
-        else str(bwrap.parents[2 if bwrap.parent.name == "_bin" else 0])
-    )
+    bundle = _bundle(bwrap)
     seen = [str(path) for path in box.trees(command[0] if command else "")]
     home, public = str(workspace.home), str(workspace.public)
     shared = limits.network == "host"
@@ -135,7 +132,8 @@ def _box(command: Sequence[str], workspace: Workspace, limits: Limits) -> "Box":
     return {
         "bwrap": str(bwrap),
         "bundle": bundle,
-        "first": box.first(limits),
+        "movable": _is_movable(bwrap),
+        "first": [*box.first(limits), *_further_walls(bwrap)],
         "tree": box.tree(network=shared),
         "seen": seen,
         "files": box.files(network=shared),
@@ -198,6 +196,34 @@ def _bwrap() -> Path:
     if found is None:
         raise MissingPart(f"bubblewrap is not here: apt install bubblewrap, or {install('local')}")
     return found
+
+
+_PACKAGED: Final = "_bin"
+"""The folder of the one from the package index; its libraries lie beside its package."""
+
+
+def _bundle(bwrap: Path) -> str | None:
+    if box.is_system(bwrap):
+        return None
+    return str(bwrap.parents[2 if bwrap.parent.name == _PACKAGED else 0])
+
+
+@lru_cache(maxsize=4)
+def _is_movable(bwrap: Path) -> bool:
+    """Whether it starts where nothing is but the system and its bundle: it is no script."""
+    with bwrap.open("rb") as file:
+        program = file.read(4) == b"\x7fELF"
+    return program and (box.is_system(bwrap) or bwrap.parent.name == _PACKAGED)
+
+
+@lru_cache(maxsize=4)
+def _further_walls(bwrap: Path) -> tuple[str, ...]:
+    """Return arguments that bubblewrap before 0.8 does not know.
+
+    The command's user namespace owns no other namespace then, and can have none below it.
+    """
+    done = subprocess.run([bwrap, "--help"], check=False, capture_output=True, timeout=_HELP_S)
+    return ("--disable-userns",) if b"--disable-userns" in done.stdout else ()
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ class Mounts:
 
     def way_back(self) -> Callable[[], None]:
         """Return what brings this process back to where it is now, once."""
-        namespace, root = os.open("/proc/self/ns/mnt", os.O_RDONLY), os.open("/", os.O_PATH)
+        root = os.open("/", os.O_PATH)
+        try:
+            namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+        except BaseException:
+            os.close(root)
+            raise
 
         def back() -> None:
             try:
@@ -111,6 +117,47 @@ class Mounts:
         os.chdir("/")
         _done(self._libc.umount2(b"/old", _DETACH), "/old")
         os.rmdir("/old")  # noqa: PTH106 - likewise
+
+
+class Table:
+    """What is mounted where this process is, read again only when that has changed."""
+
+    def __init__(self) -> None:
+        self._file = os.open("/proc/self/mountinfo", os.O_RDONLY)
+        self._poll = select.poll()
+        self._poll.register(self._file, select.POLLPRI)
+        self._lines = self._read()
+        self._below: dict[tuple[str, ...], tuple[bytes, ...]] = {}
+
+    def below(self, folders: tuple[str, ...]) -> tuple[bytes, ...]:
+        """Return the lines of what is mounted at or below any of these folders."""
+        if self._poll.poll(0):
+            self._lines = self._read()
+            self._below.clear()
+        if folders not in self._below:
+            tops = tuple(os.fsencode(folder).rstrip(b"/") + b"/" for folder in folders)
+            self._below[folders] = tuple(
+                line for line in self._lines if (_place(line) + b"/").startswith(tops)
+            )
+        return self._below[folders]
+
+    def _read(self) -> list[bytes]:
+        os.lseek(self._file, 0, os.SEEK_SET)
+        text = b""
+        while piece := os.read(self._file, 2**16):
+            text += piece
+        return text.splitlines()
+
+
+_PLACE = 4
+"""Which field of a line is the place."""
+
+
+def _place(line: bytes) -> bytes:
+    place = line.split(b" ", _PLACE + 1)[_PLACE]
+    for char in b" \t\n\\":  # written as numbers there
+        place = place.replace(b"\\%03o" % char, bytes([char]))
+    return place
 
 
 def _done(status: int, what: str) -> None:

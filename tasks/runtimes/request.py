@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         bwrap: str
         bundle: str | None
         """The folder that the program and its libraries lie in, where they are not the system's."""
+        movable: bool
+        """Whether it starts where there is nothing else."""
         first: list[str]
         """The program's arguments about namespaces."""
         tree: tuple[tuple[str, str, str], ...]
@@ -45,9 +47,9 @@ if TYPE_CHECKING:
         seen: list[str]
         """Further folders that are seen, under their own names."""
         files: dict[str, bytes]
-        """By the path inside, files that are made for it."""
+        """By the path inside, below /etc, files that are made for it."""
         copied: tuple[str, ...]
-        """Files of the host that it gets a copy of, under the same path."""
+        """Files of the host, below /etc, that it gets a copy of, under the same path."""
         devices: list[str]
         """Those of the host that are let through, where they are there."""
         shm_bytes: int

@@ -1,7 +1,8 @@
 """A deny-list of system calls as a program for the kernel's filter (seccomp, classic BPF).
 
 What is denied widens the kernel's surface far beyond what a machine-learning program needs: new
-namespaces and mounts, other processes' memory, keys, clocks, modules, io_uring. The rest passes.
+namespaces and mounts, other processes' memory, keys, clocks, modules, io_uring; or it leaves a mark
+on a file that can only be read, where another trial could find it. The rest passes.
 """
 
 import errno
@@ -30,6 +31,10 @@ CALLS: Final[dict[str, tuple[int, int]]] = {
     "fsmount": (432, 432),
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
+    "mbind": (237, 235),
+    "set_mempolicy_home_node": (450, 450),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
     "unshare": (272, 97),
     "setns": (308, 268),
     "name_to_handle_at": (303, 264),
@@ -80,7 +85,10 @@ X86_ONLY: Final = {
 CLONE: Final = (56, 220)
 SOCKET: Final = (41, 198)
 SOCKETPAIR: Final = (53, 199)
+MADVISE: Final = (28, 233)
 CLONE3: Final = 435
+COLLAPSE: Final = 25
+"""The advice to make huge pages of a file."""
 
 FAMILIES: Final = (1, 2, 10, 16)
 """Sockets one may make: unix, IPv4, IPv6, netlink. AF_VSOCK would reach out of any namespace."""
@@ -94,7 +102,7 @@ _NEW_NAMESPACES = 0x7E020080
 
 _LOAD, _EQUAL, _ANY_BIT, _AT_LEAST, _GO_TO, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x05, 0x06
 _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32
 """Offsets in the kernel's `seccomp_data`; both machines are little-endian."""
 
 
@@ -131,6 +139,11 @@ def program(machine: str | None = None) -> bytes:
         (_LOAD, 0, 0, _FIRST_ARGUMENT),
         (_ANY_BIT, 0, 1, _NEW_NAMESPACES),
         (_RETURN, 0, 0, _FAIL | errno.EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+        (_EQUAL, 0, 4, MADVISE[column]),
+        (_LOAD, 0, 0, _THIRD_ARGUMENT),
+        (_EQUAL, 0, 1, COLLAPSE),
+        (_RETURN, 0, 0, _FAIL | errno.EINVAL),  # as where the kernel knows of no such advice
         (_RETURN, 0, 0, _ALLOW),
         (_EQUAL, 1, 0, SOCKET[column]),
         (_EQUAL, 0, len(FAMILIES) + 2, SOCKETPAIR[column]),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 IGNORED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM")
 """What an agent of the same user may send by mistake; after SIGKILL, the harness takes over."""
 
+_RANK = "/proc/self/oom_score_adj"
+
 _BY_DEFAULT = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ", *IGNORED)]
 
 
@@ -27,9 +29,8 @@ def spawn(
 ) -> int:
     """Start the first of these programs that there is, in a session of its own.
 
-    It reads nothing, writes to descriptor 1, and is offered to the kernel where the machine has no
-    memory left. Its limits are those of this process for a moment, or for good: for who may not
-    raise limits, what is final for the one is so for the other.
+    It reads nothing and writes to descriptor 1. Its limits are those of this process for a moment,
+    or for good: for who may not raise limits, what is final for the one is so for the other.
 
     Args:
         paths: Where the program may be; see `places`.
@@ -52,7 +53,6 @@ def spawn(
                 resource.setrlimit(kind, pair)
             except ValueError:  # it takes CAP_SYS_RESOURCE to raise a hard limit
                 continue
-    _offer_to_the_kernel(pid)
     return pid
 
 
@@ -96,15 +96,27 @@ def _spawned(paths: Iterable[str], command: list[str], env: dict[str, str]) -> i
     raise failure
 
 
-def _offer_to_the_kernel(pid: int) -> None:
-    """Let a command and what it starts from now on die before others where memory runs out."""
+class Offered:
+    """A context: what is started in it dies before others where the machine has no memory left."""
+
+    def __enter__(self) -> None:
+        self._before = b""
+        try:
+            with open(_RANK, "rb") as file:  # noqa: PTH123 - pathlib loads slowly
+                before = file.read()
+            _rank(b"500")
+            self._before = before
+        except OSError:  # it is closed to us
+            return
+
+    def __exit__(self, *_: object) -> None:
+        if self._before:
+            _rank(self._before)
+
+
+def _rank(rank: bytes) -> None:
+    handle = os.open(_RANK, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        handle = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:  # it has ended, or is closed to us
-        return
-    try:
-        os.write(handle, b"500")
-    except OSError:
-        return
+        os.write(handle, rank)
     finally:
         os.close(handle)

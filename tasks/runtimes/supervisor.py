@@ -16,7 +16,7 @@ from time import monotonic, process_time
 from tasks.runtimes import procfs
 from tasks.runtimes.growth import Growth
 from tasks.runtimes.request import as_json
-from tasks.runtimes.spawn import places, spawn
+from tasks.runtimes.spawn import Offered, places, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,7 +163,8 @@ class Supervisor:
         command, env = self.request["command"], self.request["env"]
         os.chdir(self.request["cwd"])
         try:
-            return spawn(places(command[0], env), command, env, self.request["limits"])
+            with Offered():
+                return spawn(places(command[0], env), command, env, self.request["limits"])
         finally:
             os.chdir("/")
 

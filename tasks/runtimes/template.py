@@ -15,7 +15,7 @@ import errno
 import os
 
 from tasks.runtimes.bwrap_words import BIND, HOME, LINK, program_of
-from tasks.runtimes.mounts import NODEV, NOEXEC, NOSUID, READ_ONLY, Mounts
+from tasks.runtimes.mounts import NODEV, NOEXEC, NOSUID, READ_ONLY, Mounts, Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,32 +43,33 @@ _DEVICE_LINKS = {
 _TERMINALS = "newinstance,ptmxmode=0666,mode=620"
 _MADE_ANEW = ("/proc", "/dev", "/tmp", HOME)  # noqa: S108 - it is the box's own
 _NO_PROGRAMS = ("/etc", "/sys")
+_MADE = f"{TREE}/etc"
+"""Where all files lie that are made or copied. Of a file in tmpfs even a reader changes what the
+kernel notes (huge pages, memory policy), and the next box could tell; ramfs has no such notes."""
+
 _FIRST_ROOT = "/tmp"  # noqa: S108 - which bubblewrap puts its own root over
 _ANYWHERE = "/usr"
 """What is there on every system, for a moment hidden from us alone."""
 
-KEPT = 4
+KEPT = 8
 """Agents of a suite may have environments of their own."""
 
-_NOT_HERE = {errno.ENOSYS, errno.EPERM, errno.EINVAL}
+_NOT_HERE = {errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 class Template:
     """A namespace with the tree."""
 
     def __init__(self, mounts: Mounts, box: Box) -> None:
+        """Build it, and stay in it."""
         self._mounts = mounts
         late = [path for path in box["seen"] if _is_below_any(path, _MADE_ANEW)]
         self.late = {path: f"{_LATE}/{number}" for number, path in enumerate(late)}
         """By path inside, folders that bubblewrap puts over what it makes anew."""
         self.bwrap = program_of(box, {bundle: _BUNDLE} if (bundle := box["bundle"]) else {})
-        home = mounts.way_back()
-        try:
-            mounts.leave()
-            self._build(box)
-            self._namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-        finally:
-            home()
+        mounts.leave()
+        self._build(box)
+        self._namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY)
 
     def close(self) -> None:
         """Forget it."""
@@ -83,7 +84,7 @@ class Template:
                 (box["home"], NOSUID | NODEV, HOME),
                 (box["public"], READ_ONLY | NOSUID | NODEV, f"{HOME}/data"),
             ):
-                taken.append((mounts.taken(path), place))
+                taken.append((self._taken(path), place))
                 mounts.restrict(taken[-1][0], attributes)
             mounts.enter(self._namespace)
             mounts.copy()
@@ -94,6 +95,15 @@ class Template:
                 os.close(handle)
         mounts.mount("devpts", f"{TREE}/dev/pts", "devpts", NOSUID | NOEXEC, _TERMINALS)
 
+    def _taken(self, path: str) -> int:
+        try:
+            return self._mounts.taken(path)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        self._mounts.leave()  # what may not be bound may be in a copy of all mounts
+        return self._mounts.taken(path)
+
     def _build(self, box: Box) -> None:
         """Take what is wanted of the host, leave all else, and put it together."""
         mounts = self._mounts
@@ -103,8 +113,10 @@ class Template:
             for source, attributes, place in (*self._beside(box), *self._within(box)):
                 taken.append((mounts.taken(source), attributes, place, os.path.isdir(source)))  # noqa: PTH112 - pathlib loads slowly
             copies = {path: _content(path) for path in box["copied"] if path not in box["files"]}
-            mounts.mount("tmpfs", _ANYWHERE, "tmpfs", NOSUID | NODEV, "mode=755,size=64m")
+            mounts.mount("tmpfs", _ANYWHERE, "tmpfs", NOSUID | NODEV, "mode=755")
             mounts.make_root(_ANYWHERE)
+            _make_folder(_MADE)
+            mounts.mount("ramfs", _MADE, "ramfs", NOSUID | NODEV, "mode=755")
             for _, _, place, folder in taken:
                 (_make_folder if folder else _make_file)(place)
             _fill(box, {**copies, **box["files"]})
@@ -144,14 +156,16 @@ class Template:
             yield path, NOSUID, TREE + path
 
 
-def key(box: Box) -> Key:
+def key(box: Box, table: Table) -> Key:
     """Return all that a template depends on: what is wanted, and which it is."""
     folders = [what for kind, what, _ in box["tree"] if kind == BIND] + box["seen"]
+    folders += [box["bundle"]] if box["bundle"] else []
     return (
         *(box["tree"], tuple(box["seen"]), box["bundle"], tuple(box["files"].items())),
         *(_which(path)[:2] for path in folders),
         *(_which(path) for path in box["copied"]),
-        *_there(box["devices"]),
+        *((path, os.stat(path).st_rdev) for path in _there(box["devices"])),  # noqa: PTH116 - as below
+        table.below(tuple(folders)),
     )
 
 
@@ -160,28 +174,36 @@ class Templates:
 
     def __init__(self) -> None:
         self._kept: dict[Key, Template] = {}
+        self._table: Table | None = None
         self._able = True
 
     def fitting(self, mounts: Mounts, box: Box) -> Template | None:
         """Return one for this box; None: bubblewrap has to build it all.
 
         Raises:
-            OSError: Something wanted is not there.
+            OSError: Something wanted is not there, or there is no way back.
         """
-        if box["uid"] is None or not self._able:
+        if box["uid"] is None or not box["movable"] or not self._able:
             return None
-        wanted = key(box)
-        if wanted not in self._kept:
+        self._table = self._table or Table()
+        wanted = key(box, self._table)
+        if wanted not in self._kept and (built := self._built(mounts, box)):
             if len(self._kept) == KEPT:
                 self._kept.pop(next(iter(self._kept))).close()
-            try:
-                self._kept[wanted] = Template(mounts, box)
-            except OSError as error:
-                if error.errno not in _NOT_HERE:
-                    raise
-                self._able = False
-                return None
-        return self._kept[wanted]
+            self._kept[wanted] = built
+        return self._kept.get(wanted)
+
+    def _built(self, mounts: Mounts, box: Box) -> Template | None:
+        back = mounts.way_back()
+        try:
+            return Template(mounts, box)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            self._able = False
+            return None
+        finally:
+            back()
 
 
 TEMPLATES = Templates()
@@ -212,7 +234,8 @@ def _fill(box: Box, files: dict[str, bytes]) -> None:
     for path, content in files.items():
         _make_file(TREE + path, content)
     _make_folder(_FIRST_ROOT)
-    os.symlink(f"{TREE}/dev", "/dev")  # noqa: PTH211 - likewise; what it starts reads /dev/null
+    for place in ("/dev", "/etc"):  # where it finds /dev/null, and bubblewrap its libraries
+        os.symlink(TREE + place, place)  # noqa: PTH211 - likewise
     for place in (*_MADE_ANEW, "/dev/shm", "/dev/pts"):  # noqa: S108 - the box's own
         _make_folder(TREE + place)
     for name, what in _DEVICE_LINKS.items():
@@ -228,7 +251,8 @@ def _make_file(place: str, content: bytes = b"") -> None:
     _make_folder(place.rpartition("/")[0])
     handle = os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444)
     try:
-        os.write(handle, content)
+        while content:
+            content = content[os.write(handle, content) :]
     finally:
         os.close(handle)
 

@@ -139,6 +139,13 @@ def test_started_by_root_the_command_is_a_user_of_its_own(workspace):
     assert (other.home / "agent" / "mine").stat().st_uid not in {owner, 0}
 
 
+def test_all_of_a_box_dies_before_others_where_the_machine_has_no_memory_left(workspace):
+    script = "cat /proc/self/oom_score_adj /proc/1/oom_score_adj"
+    for _ in range(10):
+        assert BubblewrapRuntime().run(["sh", "-c", script], workspace, ENV, Limits(time_s=20)).ok
+        assert workspace.log_file.read_text() == "500\n500\n"
+
+
 def test_numerical_libraries_work_behind_the_filter(workspace):
     script = textwrap.dedent(
         """

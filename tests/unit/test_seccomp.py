@@ -11,9 +11,9 @@ ALLOW, FAIL, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 X86, ARM = 0xC000003E, 0xC00000B7
 
 
-def ruling(program, architecture, number, argument=0):
+def ruling(program, architecture, number, argument=0, third=0):
     """Return what the kernel would decide of a call."""
-    data = struct.pack("<IIQQ", number & 0xFFFFFFFF, architecture, 0, argument)
+    data = struct.pack("<IIQQQQ", number & 0xFFFFFFFF, architecture, 0, argument, 0, third)
     lines = list(struct.iter_unpack("<HBBI", program))
     at = accumulator = 0
     while True:
@@ -44,6 +44,14 @@ def test_every_denied_call_fails_and_others_pass(machine, mark):
     denied |= set(seccomp.X86_ONLY.values()) if column == 0 else set()
     passing = set(range(460)) - denied - {seccomp.SOCKET[column], seccomp.SOCKETPAIR[column]}
     assert {ruling(program, mark, number) for number in passing} == {ALLOW}
+
+
+@pytest.mark.parametrize(("machine", "mark", "call"), [("x86_64", X86, 28), ("aarch64", ARM, 233)])
+def test_all_advice_on_memory_is_taken_but_to_collapse_what_others_read(machine, mark, call):
+    program = seccomp.program(machine)
+    rulings = {advice: ruling(program, mark, call, 0, advice) for advice in range(110)}
+    assert {advice for advice, found in rulings.items() if found != ALLOW} == {25}
+    assert rulings[25] == FAIL | errno.EINVAL
 
 
 def test_numbers_of_another_architecture_are_deadly():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.runtimes.spawn import lowered, places, spawn
+from tasks.runtimes.spawn import Offered, lowered, places, spawn
 
 CAP_SYS_RESOURCE = 24
 LIMITS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 12_345}
@@ -49,6 +49,24 @@ def test_its_limits_are_final_when_it_begins(uid):
         rows = {line[:26].strip(): line[26:].split()[:2] for line in text.splitlines()}
         assert rows["Max file size"] == ["12345", "12345"]
         assert rows["Max core file size"] == ["0", "0"]
+
+
+def test_it_dies_before_others_where_memory_runs_out_and_who_starts_it_does_not():
+    before = Path("/proc/self/oom_score_adj").read_text()
+    reading, writing = os.pipe()
+    with Offered():
+        offered = Path("/proc/self/oom_score_adj").read_text()
+        child = os.posix_spawn(
+            "/bin/cat",
+            ["cat", "/proc/self/oom_score_adj"],
+            {},
+            file_actions=[(os.POSIX_SPAWN_DUP2, writing, 1)],
+        )
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as stream:
+        assert stream.read() == offered == "500\n"
+    assert Path("/proc/self/oom_score_adj").read_text() == before
 
 
 def test_who_may_raise_limits_is_rid_of_them_again():
