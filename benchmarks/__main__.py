@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import suites
+from benchmarks import suites, sustained
 from benchmarks.comparing import PARSE, TRIALS, write_trials
 from tasks import Task, TaskRunner
 from tasks.prepared import prepare
@@ -186,6 +186,7 @@ def ranking(scratch: Path) -> list[Figure]:
 
 def suite(scratch: Path) -> list[Figure]:
     agent = suites.bare_copy(scratch)
+    bare = sustained.bare()
     imports = best(python("-c", IMPORTS))
     small, large = scratch / "small", scratch / "large"
     small.mkdir()
@@ -198,12 +199,12 @@ def suite(scratch: Path) -> list[Figure]:
         (scratch / f"walls-{count}").mkdir()
         walls[count] = suites.throughput(scratch / f"walls-{count}", count, "bubblewrap")["wall_s"]
     return [
-        Figure("suite: a trial of `cp`, sustained", each, "s", agent, "CPU of a bare `cp`",
-               "0.005 s"),
-        Figure("suite: the same behind bubblewrap", (walls[500] - walls[100]) / 400, "s", agent,
-               "CPU of a bare `cp`", "0.010 s"),
-        Figure("suite: CPU of the harness a trial", harness, "s", agent, "CPU of a bare `cp`",
-               "0.006 s"),
+        Figure("suite: a trial of `cp`, sustained", each, "s", bare.wall_ms / 1e3,
+               "a bare Python, likewise", "0.97 x"),
+        Figure("suite: the same behind bubblewrap", (walls[500] - walls[100]) / 400, "s",
+               bare.wall_ms / 1e3, "a bare Python, likewise", "1.94 x"),
+        Figure("suite: CPU of the harness a trial", harness, "s", bare.cpu_ms / 1e3,
+               "that of a bare Python", "0.58 x"),
         Figure("suite: bytes a trial beside outputs", many["bytes"] / 1024, "kB", 12, "the target",
                "12 kB"),
         Figure("suite: whole run of 200 trials", few["wall_s"], "s", imports, IMPORTS, "-"),
