@@ -117,8 +117,9 @@ class BoxSupervisor(Supervisor):
         os.chdir("/")
         os.set_inheritable(self.tells, True)
         try:
-            with Offered(), Stand(self.libc, self.box, self.group, template):
-                return spawn([program], [program, *arguments], {}, self.request["limits"])
+            with Offered() as offered, Stand(self.libc, box, self.group, template):
+                command = [program, *arguments]
+                return offered.too(spawn([program], command, {}, self.request["limits"]))
         finally:
             os.set_inheritable(self.tells, False)
             self.limits = own_limits()  # some may be the command's now

@@ -11,6 +11,7 @@ import errno
 import os
 import resource
 import signal
+from time import sleep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 IGNORED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM")
 """What an agent of the same user may send by mistake; after SIGKILL, the harness takes over."""
 
-_RANK = "/proc/self/oom_score_adj"
+_RANK = "oom_score_adj"
+_LATER_S = (0.0, 0.0005, 0.001, 0.002)
 
 _BY_DEFAULT = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ", *IGNORED)]
 
@@ -99,23 +101,37 @@ def _spawned(paths: Iterable[str], command: list[str], env: dict[str, str]) -> i
 class Offered:
     """A context: what is started in it dies before others where the machine has no memory left."""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Offered:  # noqa: PYI034 - typing loads slowly
         self._before = b""
         try:
-            with open(_RANK, "rb") as file:  # noqa: PTH123 - pathlib loads slowly
+            with open(f"/proc/self/{_RANK}", "rb") as file:  # noqa: PTH123 - pathlib loads slowly
                 before = file.read()
-            _rank(b"500")
+            _rank("self", b"500")
             self._before = before
-        except OSError:  # it is closed to us
-            return
+        except OSError:  # only root may: of a process that is closed to its user so is the rank
+            return self
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._before:
-            _rank(self._before)
+            _rank("self", self._before)
+
+    def too(self, pid: int) -> int:
+        """Return what was started, which is offered now if it could not be before."""
+        for pause in _LATER_S if not self._before else ():
+            sleep(pause)  # until it is itself, it is as closed as we are
+            try:
+                _rank(str(pid), b"500")
+            except PermissionError:
+                continue
+            except OSError:  # it has ended
+                return pid
+            return pid
+        return pid
 
 
-def _rank(rank: bytes) -> None:
-    handle = os.open(_RANK, os.O_WRONLY | os.O_CLOEXEC)
+def _rank(process: str, rank: bytes) -> None:
+    handle = os.open(f"/proc/{process}/{_RANK}", os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(handle, rank)
     finally:

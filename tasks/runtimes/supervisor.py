@@ -163,8 +163,9 @@ class Supervisor:
         command, env = self.request["command"], self.request["env"]
         os.chdir(self.request["cwd"])
         try:
-            with Offered():
-                return spawn(places(command[0], env), command, env, self.request["limits"])
+            with Offered() as offered:
+                program = places(command[0], env)
+                return offered.too(spawn(program, command, env, self.request["limits"]))
         finally:
             os.chdir("/")
 

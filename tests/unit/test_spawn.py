@@ -1,5 +1,6 @@
 """What is started from a supervisor is under its limits from the first instruction on."""
 
+import ctypes
 import os
 import resource
 import signal
@@ -67,6 +68,28 @@ def test_it_dies_before_others_where_memory_runs_out_and_who_starts_it_does_not(
     with os.fdopen(reading) as stream:
         assert stream.read() == offered == "500\n"
     assert Path("/proc/self/oom_score_adj").read_text() == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes another user")
+def test_what_a_user_without_rights_starts_is_offered_once_it_runs():
+    """Who is closed to its own user, as supervisors are, may not change its own rank."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.dup2(writing, 1)
+            os.setresuid(12_345, 12_345, 12_345)
+            ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+            command = ["sh", "-c", "sleep 0.3; cat /proc/self/oom_score_adj"]
+            with Offered() as offered:
+                pid = offered.too(spawn(["/bin/sh"], command, {"PATH": "/usr/bin:/bin"}, {}))
+            os.waitpid(pid, 0)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        assert stream.read() == "500\n"
+    os.waitpid(child, 0)
 
 
 def test_who_may_raise_limits_is_rid_of_them_again():
