@@ -3,6 +3,8 @@
 Starts and kills in the process and bubblewrap runtimes, from a warm seed as in a suite.
 """
 
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -64,6 +66,20 @@ def kill(runtime: Runtime, scratch: Path) -> float:
     return 1e3 * (outcome.seconds - limits.time_s)
 
 
+def bare_kill() -> float:
+    """Return how long 500 processes of a namespace take to die with its first one, milliseconds."""
+    tree = TREE.replace('open("ready", "w").close()', 'print("ready", flush=True)')
+    words = ["unshare", "--pid", "--fork", sys.executable, "-I", "-S", "-c", tree]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(words, **quiet) as process:
+        process.stdout.readline()
+        [first] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        begun = time.perf_counter()
+        os.kill(int(first), signal.SIGKILL)
+        process.wait()
+        return 1e3 * (time.perf_counter() - begun)
+
+
 def rate(function, seconds=1.5, at_once=AT_ONCE):
     """Return how often a second it runs, several at once."""
     until = time.perf_counter() + seconds
@@ -116,8 +132,10 @@ def main() -> None:
                 f"{statistics.median(rates[name]):8.0f} starts/s"
                 f"   added {statistics.median(more):.1f} ms, {statistics.median(share):.2f} of bare"
             )
-        for name, one in there.items():
-            times = [kill(one, Path(folder)) for _ in range(3)]
+        kills = {name: partial(kill, one, Path(folder)) for name, one in there.items()}
+        kills |= {"bare namespace": bare_kill} if os.getuid() == 0 else {}
+        for name, once in kills.items():
+            times = [once() for _ in range(5)]
             print(f"{name + ', kill of 500':<28}{statistics.median(times):8.1f} ms")
 
 
