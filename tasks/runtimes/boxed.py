@@ -18,7 +18,7 @@ from tasks.runtimes import procfs
 from tasks.runtimes.bwrap_words import built_already, built_by_it, program_of
 from tasks.runtimes.cgroups import Group
 from tasks.runtimes.mounts import Mounts
-from tasks.runtimes.spawn import Offered, spawn
+from tasks.runtimes.spawn import Offered, offer, spawn
 from tasks.runtimes.stand import Stand, staged
 from tasks.runtimes.supervisor import SETTLING_S, Supervisor, hurry, own_limits
 from tasks.runtimes.template import TEMPLATES, TREE
@@ -172,6 +172,8 @@ class BoxSupervisor(Supervisor):
                 return
             procfs.signal_all([self.main], signal.SIGSTOP)
             self.poll.register(self.held, select.POLLIN)
+            if self.box["uid"] is None:  # bubblewrap may have been faster than `Offered.too`
+                offer([self.init, *procfs.descendants([self.init])])
 
     def notice(self, handle: int) -> None:
         """The command has ended: give the rest a moment, count it, let bubblewrap end it."""

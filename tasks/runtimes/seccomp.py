@@ -85,10 +85,13 @@ X86_ONLY: Final = {
 CLONE: Final = (56, 220)
 SOCKET: Final = (41, 198)
 SOCKETPAIR: Final = (53, 199)
-MADVISE: Final = (28, 233)
 CLONE3: Final = 435
+MADVISE: Final = (28, 233)
 COLLAPSE: Final = 25
 """The advice to make huge pages of a file."""
+FCNTL: Final = (72, 25)
+WRITE_HINTS: Final = (1036, 1038)
+"""F_SET_RW_HINT and F_SET_FILE_RW_HINT: before Linux 6.9 whoever reads a file may set its hint."""
 
 FAMILIES: Final = (1, 2, 10, 16)
 """Sockets one may make: unix, IPv4, IPv6, netlink. AF_VSOCK would reach out of any namespace."""
@@ -102,7 +105,7 @@ _NEW_NAMESPACES = 0x7E020080
 
 _LOAD, _EQUAL, _ANY_BIT, _AT_LEAST, _GO_TO, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x05, 0x06
 _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32
 """Offsets in the kernel's `seccomp_data`; both machines are little-endian."""
 
 
@@ -140,11 +143,8 @@ def program(machine: str | None = None) -> bytes:
         (_ANY_BIT, 0, 1, _NEW_NAMESPACES),
         (_RETURN, 0, 0, _FAIL | errno.EPERM),
         (_RETURN, 0, 0, _ALLOW),
-        (_EQUAL, 0, 4, MADVISE[column]),
-        (_LOAD, 0, 0, _THIRD_ARGUMENT),
-        (_EQUAL, 0, 1, COLLAPSE),
-        (_RETURN, 0, 0, _FAIL | errno.EINVAL),  # as where the kernel knows of no such advice
-        (_RETURN, 0, 0, _ALLOW),
+        *_but_for(MADVISE[column], _THIRD_ARGUMENT, (COLLAPSE,)),
+        *_but_for(FCNTL[column], _SECOND_ARGUMENT, WRITE_HINTS),
         (_EQUAL, 1, 0, SOCKET[column]),
         (_EQUAL, 0, len(FAMILIES) + 2, SOCKETPAIR[column]),
         (_LOAD, 0, 0, _FIRST_ARGUMENT),
@@ -153,6 +153,20 @@ def program(machine: str | None = None) -> bytes:
         lines.append((_EQUAL, left, 0, family))
     lines += [(_RETURN, 0, 0, _FAIL | errno.EAFNOSUPPORT), (_RETURN, 0, 0, _ALLOW)]
     return b"".join(struct.pack("HBBI", *line) for line in lines)
+
+
+def _but_for(number: int, argument: int, values: Sequence[int]) -> list[Line]:
+    """Return lines that allow a call but for these values of an argument, and go on for others.
+
+    Those fail as where the kernel knows of no such thing.
+    """
+    return [
+        (_EQUAL, 0, len(values) + 3, number),
+        (_LOAD, 0, 0, argument),
+        *((_EQUAL, len(values) - k, 0, value) for k, value in enumerate(values)),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _FAIL | errno.EINVAL),
+    ]
 
 
 def _refusing(numbers: Sequence[int]) -> list[Line]:

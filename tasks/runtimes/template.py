@@ -153,7 +153,7 @@ class Template:
             if path not in self.late:
                 yield path, still, TREE + path
         for path in (*(f"/dev/{name}" for name in _DEVICES), *_there(box["devices"])):
-            yield path, NOSUID, TREE + path
+            yield path, READ_ONLY | NOSUID, TREE + path  # they can be written to, not touched
 
 
 def key(box: Box, table: Table) -> Key:

@@ -110,8 +110,23 @@ def test_a_box_is_the_same_inside_whoever_has_built_it(tmp_path):
     assert rest == rest_before
     before.pop("/dev", None)  # one of its own there, part of the tree here
     assert mounts.pop("/etc")[0] == "ramfs"  # and the other way round
-    assert mounts == before
     assert mounts["/usr"][1] == ["nodev", "nosuid", "relatime", "ro"]
+    for place, (kind, flags, _) in mounts.items():
+        if kind == "devtmpfs":  # they cannot be touched here
+            assert "ro" in flags
+            assert "rw" in before.pop(place)[1]
+    assert {place: found for place, found in mounts.items() if found[0] != "devtmpfs"} == before
+
+
+def test_devices_are_written_to_and_read_but_not_touched(tmp_path):
+    script = (
+        "echo x > /dev/null && head -c 8 /dev/urandom | wc -c && ! touch /dev/null 2>/dev/null"
+        " && script -qec 'echo y > /dev/tty' /dev/null"
+    )
+    workspace = Workspace.create(tmp_path, "box")
+    outcome = BubblewrapRuntime().run(["bash", "-c", script], workspace, ENV, Limits(time_s=20))
+    assert outcome.ok, outcome
+    assert workspace.log_file.read_text().split() == ["8", "y"]
 
 
 def environment(folder, word):

@@ -11,9 +11,10 @@ ALLOW, FAIL, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 X86, ARM = 0xC000003E, 0xC00000B7
 
 
-def ruling(program, architecture, number, argument=0, third=0):
+def ruling(program, architecture, number, *arguments):
     """Return what the kernel would decide of a call."""
-    data = struct.pack("<IIQQQQ", number & 0xFFFFFFFF, architecture, 0, argument, 0, third)
+    words = [*arguments, 0, 0, 0][:3]
+    data = struct.pack("<IIQQQQ", number & 0xFFFFFFFF, architecture, 0, *words)
     lines = list(struct.iter_unpack("<HBBI", program))
     at = accumulator = 0
     while True:
@@ -49,9 +50,18 @@ def test_every_denied_call_fails_and_others_pass(machine, mark):
 @pytest.mark.parametrize(("machine", "mark", "call"), [("x86_64", X86, 28), ("aarch64", ARM, 233)])
 def test_all_advice_on_memory_is_taken_but_to_collapse_what_others_read(machine, mark, call):
     program = seccomp.program(machine)
-    rulings = {advice: ruling(program, mark, call, 0, advice) for advice in range(110)}
+    rulings = {advice: ruling(program, mark, call, 0, 0, advice) for advice in range(110)}
     assert {advice for advice, found in rulings.items() if found != ALLOW} == {25}
     assert rulings[25] == FAIL | errno.EINVAL
+
+
+@pytest.mark.parametrize(("machine", "mark", "call"), [("x86_64", X86, 72), ("aarch64", ARM, 25)])
+def test_of_a_file_all_may_be_asked_and_set_but_how_long_its_data_live(machine, mark, call):
+    program = seccomp.program(machine)
+    wanted = [*range(40), *range(1024, 1045)]
+    rulings = {what: ruling(program, mark, call, 3, what) for what in wanted}
+    assert {what for what, found in rulings.items() if found != ALLOW} == {1036, 1038}
+    assert rulings[1036] == rulings[1038] == FAIL | errno.EINVAL
 
 
 def test_numbers_of_another_architecture_are_deadly():
