@@ -82,6 +82,10 @@ class BoxSupervisor(Supervisor):
         given = _holding(b"\0".join(os.fsencode(word) for word in words))
         try:
             self.main = self._spawned(["--args", str(given), "--", *command], template)
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            return f"cannot start {command[0]!r}: {error.strerror}"
         finally:
             for handle in (given, seccomp, *files.values()):
                 os.close(handle)

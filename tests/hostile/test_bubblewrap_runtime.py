@@ -147,6 +147,13 @@ def test_all_of_a_box_dies_before_others_where_the_machine_has_no_memory_left(wo
         assert workspace.log_file.read_text() == "500\n500\n"
 
 
+def test_arguments_that_are_too_long_are_the_commands_own_fault(workspace):
+    command = ["echo", "x" * 200_000]
+    outcome = BubblewrapRuntime().run(command, workspace, ENV, Limits(time_s=20))
+    assert outcome.reason == "never started"
+    assert outcome.detail == "cannot start 'echo': Argument list too long"
+
+
 def test_numerical_libraries_work_behind_the_filter(workspace):
     script = textwrap.dedent(
         """
