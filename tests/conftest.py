@@ -12,6 +12,8 @@ import pytest
 
 from tasks import registry
 from tasks.cli import main, run_task
+from tasks.errors import MissingPart
+from tasks.runtimes.bubblewrap import BubblewrapRuntime
 from tasks.runtimes.nursery import NURSERY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -141,3 +143,14 @@ def agent(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def bubblewrap_here():
+    """Bubblewrap, without which a test is skipped, or fails where it is required."""
+    try:
+        BubblewrapRuntime().check()
+    except MissingPart as error:
+        if "bubblewrap" in os.environ.get("AEXP_REQUIRE", ""):
+            raise
+        pytest.skip(str(error))

@@ -64,7 +64,7 @@ def stage(paths: Iterable[str]) -> str:
         MissingPart: There is none.
     """
     for place in _STAGES:
-        if os.path.isdir(place) and not any(_is_below(path, place) for path in paths):  # noqa: PTH112
+        if os.path.isdir(place) and not any(_is_below(path, place) for path in paths):  # noqa: PTH112 - for each trial
             return place
     raise MissingPart(f"bubblewrap needs one of {', '.join(_STAGES)} with nothing of ours in it")
 
@@ -137,7 +137,7 @@ def tree(*, network: bool) -> tuple[tuple[str, str, str], ...]:
 def _of_the_system(*, network: bool) -> Iterator[tuple[str, str, str]]:
     for place in (*SYSTEM, CORES):
         if os.path.islink(place):  # noqa: PTH114
-            yield LINK, os.readlink(place), place  # noqa: PTH115
+            yield LINK, os.readlink(place), place  # noqa: PTH115 - a text is wanted
         elif os.path.isdir(place):  # noqa: PTH112
             yield BIND, place, place
     for path in _etc(network=network):

@@ -67,7 +67,7 @@ def _shm(box: Box) -> list[str]:
 
 
 def _tmp(box: Box) -> list[str]:
-    return _in_memory("/tmp", box["tmp_bytes"])  # noqa: S108 - likewise
+    return _in_memory("/tmp", box["tmp_bytes"])  # noqa: S108 - it is the box's own
 
 
 def _in_memory(place: str, size: int) -> list[str]:

@@ -116,7 +116,7 @@ class Mounts:
         _done(self._libc.pivot_root(os.fsencode(place), os.fsencode(old)), place)
         os.chdir("/")
         _done(self._libc.umount2(b"/old", _DETACH), "/old")
-        os.rmdir("/old")  # noqa: PTH106 - likewise
+        os.rmdir("/old")  # noqa: PTH106 - pathlib loads slowly
 
 
 class Table:

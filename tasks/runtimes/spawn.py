@@ -22,6 +22,7 @@ IGNORED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGA
 
 _RANK = "oom_score_adj"
 _LATER_S = (0.0, 0.0005, 0.001, 0.002)
+"""Pauses before a process that has just been started is tried to be offered."""
 
 _BY_DEFAULT = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ", *IGNORED)]
 

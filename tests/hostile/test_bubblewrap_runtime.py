@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import MissingPart
 from tasks.outcome import Limits
 from tasks.runtimes import cgroups, procfs
 from tasks.runtimes.bubblewrap import FIRST_UID, BubblewrapRuntime
 from tasks.runtimes.nursery import NURSERY
 from tasks.workspace import Workspace
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.usefixtures("bubblewrap_here")
 
 SOON_S = 20.0
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
@@ -33,16 +34,6 @@ script = "(setsid sleep 300 &); echo ready > started; sleep 300"
 env = {"PATH": "/usr/bin:/bin", "LOST": sys.argv[2]}
 BubblewrapRuntime().run(["sh", "-c", script], workspace, env, Limits(time_s=300))
 """
-
-
-@pytest.fixture(autouse=True)
-def _bubblewrap():
-    try:
-        BubblewrapRuntime().check()
-    except MissingPart as error:
-        if "bubblewrap" in os.environ.get("AEXP_REQUIRE", ""):
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import MissingPart
 from tasks.outcome import Limits
 from tasks.runtimes import bubblewrap, template
 from tasks.runtimes.boxed import _give
@@ -24,6 +23,11 @@ from tasks.runtimes.mounts import Table
 from tasks.runtimes.nursery import NURSERY
 from tasks.workspace import Workspace
 from tests.conftest import ROOT
+
+pytestmark = [
+    pytest.mark.usefixtures("bubblewrap_here"),
+    pytest.mark.skipif(os.getuid() != 0, reason="only root builds it"),
+]
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
@@ -81,18 +85,6 @@ for path in [*files, "/usr", "/usr/bin", *mounts]:
 terminal = os.ttyname(os.openpty()[1])
 print(json.dumps([mounts, files, can, terminal, os.getresuid(), os.getgroups()], sort_keys=True))
 """
-
-
-@pytest.fixture(autouse=True)
-def _root_and_bubblewrap():
-    try:
-        BubblewrapRuntime().check()
-    except MissingPart as error:
-        if "bubblewrap" in os.environ.get("AEXP_REQUIRE", ""):
-            raise
-        pytest.skip(str(error))
-    if os.getuid() != 0:
-        pytest.skip("only root builds it")
 
 
 def seen(kernel, tmp_path):
